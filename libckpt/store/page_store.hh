@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The store: append-only segments of page records, one index per guest and
+// checkpoint, one manifest per node checkpoint. A checkpoint exists when its
+// manifest is committed; nothing is overwritten in place.
+// Documentation/checkpoint-format.rst has every byte.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "libckpt/base/clock.hh"
+#include "libckpt/base/log.hh"
+#include "libckpt/base/page.hh"
+#include "libckpt/base/result.hh"
+#include "libckpt/base/uuid.hh"
+#include "libckpt/io/page_batch.hh"
+#include "libckpt/vm/guest_backend.hh"
+
+namespace ckpt {
+
+using Sn = std::uint64_t;
+
+enum class CheckpointKind : std::uint8_t { basic = 1, forced = 2, manual = 3 };
+
+// The stages of one node checkpoint under the paper's names (section 6,
+// Figure 4), nanoseconds. Per guest where the stage is; the node's are maxima.
+struct StageTimes {
+    std::uint64_t suspend = 0;   // T_s request to suspended
+    std::uint64_t registers = 0; // T_a
+    std::uint64_t memory = 0;    // T_m last dirty round and copies
+    std::uint64_t disk = 0;      // T_d
+    std::uint64_t channel = 0;   // T_c
+    std::uint64_t resume = 0;    // T_r
+    std::uint64_t stopped = 0;   // suspended to resumed, Dom0's view
+};
+
+// What one node checkpoint holds of one guest, as its manifest says.
+struct GuestEntry {
+    Uuid uuid;
+    std::string name;
+    GuestKind kind = GuestKind::pvh;
+    Tracking tracking = Tracking::none;
+    bool full = false;           // a full capture, not an increment
+    Pfn pfn_limit = 0;
+    std::uint64_t nr_pages = 0;  // pages in the image
+    std::uint64_t nr_new = 0;    // distinct pages stored for this checkpoint
+    std::uint64_t nr_early = 0;  // page records written before the pause
+    std::uint64_t nr_paused = 0; // pages copied in the pause
+    std::uint64_t bytes_written = 0;
+    StageTimes times;
+};
+
+struct Manifest {
+    std::string node;
+    Sn sn = 0;
+    Sn prev = 0; // the node's preceding capture, durable or not; 0: none (R9)
+    std::uint32_t incarnation = 0;
+    CheckpointKind kind = CheckpointKind::basic;
+    std::uint64_t cut_wall_ns = 0;   // when, Unix epoch
+    std::uint64_t durable_ns = 0;    // cut to committed
+    std::uint64_t suspend_skew = 0;  // first to last guest suspended, ns
+    StageTimes times;
+    std::vector<GuestEntry> guests;
+};
+
+// One guest's part of the open checkpoint: used by that guest's worker thread
+// only. Destroyed without seal(): what it wrote becomes garbage.
+class GuestWriter {
+  public:
+    virtual ~GuestWriter() = default;
+    // Queues the batch; its slot comes back to the arena once written. A page
+    // written again supersedes its earlier record. A failed write is told here
+    // or by seal() at the latest.
+    virtual Status write(PageBatch batch) = 0;
+    // Everything written and flushed, index and state stored; after it the
+    // part can be committed. `full`: the image starts anew here.
+    virtual Status seal(const StateRecords &state, GuestEntry entry) = 0;
+    virtual std::uint64_t bytes_written() const = 0;
+};
+
+// One guest's image at one index.
+class ImageReader {
+  public:
+    virtual ~ImageReader() = default;
+    virtual const GuestEntry &entry() const = 0;
+    virtual const StateRecords &state() const = 0;
+    // Calls `visit` for every page of the image once, in storage order, in
+    // groups of up to 256; checks every CRC. EBADMSG: names the damaged record.
+    struct Page {
+        Pfn pfn;
+        PageType type;
+        const std::byte *data; // null: no contents
+    };
+    virtual Status for_each(const std::function<Status(std::span<const Page>)> &visit) = 0;
+};
+
+// Told during long work: done of total, in bytes. Returning false cancels.
+using Progress = std::function<bool(std::uint64_t done, std::uint64_t total)>;
+
+struct Damage {
+    std::string file;
+    std::uint64_t offset = 0;
+    std::string what;              // "page record: checksum differs"
+    std::vector<Sn> checkpoints;   // which kept checkpoints it makes unusable
+};
+
+struct VerifyReport {
+    std::uint64_t bytes = 0, records = 0, checkpoints = 0;
+    std::vector<Damage> damages;
+};
+
+struct GcReport {
+    std::vector<Sn> dropped;       // checkpoints
+    std::uint64_t bytes_freed = 0; // or would be, in a dry run
+    std::uint64_t bytes_moved = 0; // live pages rewritten out of sparse segments
+};
+
+struct StoreUsage {
+    std::uint64_t bytes = 0;      // the store's files
+    std::uint64_t free_bytes = 0; // what the file system has left
+};
+
+struct StoreOptions {
+    std::string directory;
+    std::string node;
+    std::uint32_t incarnation = 0;
+    PageArena *arena = nullptr; // whose slots are registered with the rings
+    Logger *logger = nullptr;
+    bool create = false;        // make a new store if the directory has none
+    bool read_only = false;     // tools that only look: no lock, no write
+};
+
+// Thread-safe. One process at a time may open a store for writing: EBUSY
+// names the holder.
+class PageStore {
+  public:
+    virtual ~PageStore() = default;
+
+    // Checks format version and owner, ignores what was never committed.
+    // Errors: ENOENT no store here, EPROTONOSUPPORT unknown format version,
+    // EROFS, EBUSY a second writer, EBADMSG damaged superblock.
+    static Result<std::unique_ptr<PageStore>> open(const StoreOptions &options);
+
+    // Starts one guest's part of the next node checkpoint (early writes go
+    // here). Only one is open per guest.
+    virtual Result<std::unique_ptr<GuestWriter>> begin_guest(const Uuid &uuid) = 0;
+    // Makes sealed parts one durable node checkpoint: all or nothing. The
+    // guests' entries come from the parts. EEXIST: this sn is committed;
+    // ENOSPC and others: nothing of it is listed.
+    virtual Status commit(Manifest manifest,
+                          std::span<const std::unique_ptr<GuestWriter>> parts) = 0;
+
+    // Committed checkpoints of this node, ascending sn.
+    virtual Result<std::vector<Manifest>> list() = 0;
+    virtual Result<Manifest> manifest(Sn sn) = 0;
+    virtual Result<std::unique_ptr<ImageReader>> open_image(Sn sn, const Uuid &uuid) = 0;
+
+    virtual Result<VerifyReport> verify(const Progress &progress) = 0;
+    // Drops the checkpoints older than `keep_from` (R13: the node's member of
+    // L(K)) and the space that no kept one refers to.
+    virtual Result<GcReport> collect_garbage(Sn keep_from, bool dry_run) = 0;
+    virtual Result<StoreUsage> usage() = 0;
+};
+
+} // namespace ckpt
