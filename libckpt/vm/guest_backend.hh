@@ -5,8 +5,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -48,11 +48,12 @@ struct GuestInfo {
 
 // The registers part (reg) and what a restore needs beside pages, as the bytes
 // of Xen's migration stream (docs/specs/libxc-migration-stream): opaque to all
-// but the backend that read them and restore/.
+// but the backend that read them and restore/. head, the pages as PAGE_DATA
+// records, and tail make one whole libxc stream.
 struct StateRecords {
-    std::vector<std::byte> config; // toolstack's configuration (libxl JSON)
-    std::vector<std::byte> head;   // stream records before the pages
-    std::vector<std::byte> tail;   // stream records after the pages
+    std::vector<std::byte> config; // toolstack's configuration (libxl JSON, no NUL at its end)
+    std::vector<std::byte> head;   // image and domain header, records before the pages
+    std::vector<std::byte> tail;   // records after the pages, END included
 };
 
 struct DirtyResult {
@@ -62,6 +63,10 @@ struct DirtyResult {
     bool lost = false;
     std::string reason;
 };
+
+// Given one page: its contents as a capture would store them, null if its
+// type has none. An error ends the reading and is passed on.
+using PageVisit = std::function<Status(Pfn pfn, PageType type, const std::byte *data)>;
 
 // One guest under protection. Calls come from one thread at a time (its
 // worker); different guests' calls run in parallel. Destroying it stops the
@@ -109,6 +114,17 @@ class Guest {
 
     // Runs the suspended guest on. Safe to call again.
     virtual Status resume() = 0;
+    // When the hypervisor let the guest run on; what resume() tidies after it
+    // is not part of the stop. stopped = resumed_at() - suspended_at().
+    virtual SteadyTime resumed_at() const = 0;
+
+    // For checking captures, never part of one: reads every page again while
+    // the guest is suspended, in ascending order, whatever the dirty log says.
+    virtual Status read_all(const PageVisit &visit) = 0;
+    // Who beside the guest's own processors may write this page without the
+    // dirty log seeing it ("xenstore ring", "granted to domain 0 for writing:
+    // ..."); empty for ordinary memory. The guest is suspended.
+    virtual std::string page_role(Pfn pfn) = 0;
 };
 
 class GuestBackend {
