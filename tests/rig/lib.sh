@@ -88,5 +88,5 @@ guest_destroy_all() {
 # guest_suspended NAME: Xen shows it as shut down for suspend
 guest_suspended() { xl list "$1" 2>/dev/null | awk 'NR == 2 { exit $5 !~ /s/ }'; }
 
-# --- the daemon and its store -------------------------------------------------
-daemon_stop() { :; }
+# shellcheck source=tests/rig/lib-daemon.sh
+. /rig/lib-daemon.sh

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# The daemon and its store, for scenarios; sourced by lib.sh.
+STORE=/mnt/store
+CONFIG=/tmp/scenario/tlckptd.conf
+DAEMON_PID_FILE=/tmp/scenario/daemon.pid
+
+# store_mount [store|small]: an empty file system of 8 GiB or 96 MiB at $STORE
+store_mount() {
+	local disk=/dev/vdb
+	[ "${1:-store}" = store ] || disk=/dev/vdc
+	mkdir -p "$STORE"
+	mke2fs -q -F -t ext4 -E discard "$disk" && mount "$disk" "$STORE"
+}
+
+# daemon_config [TOML_LINES]: lines before the first [section] come first
+daemon_config() {
+	cat >"$CONFIG" <<-EOF
+		state_directory = "/tmp/scenario/state"
+		log_level = "debug"
+		$*
+		[store]
+		directory = "$STORE/tlckpt"
+		keep = 0
+	EOF
+}
+
+daemon_running() { [ -e "$DAEMON_PID_FILE" ] && kill -0 "$(cat "$DAEMON_PID_FILE")" 2>/dev/null; }
+daemon_answers() { tlckptctl status >/dev/null 2>&1; }
+
+# daemon_start: with $CONFIG; succeeds once it answers
+daemon_start() {
+	local pid
+	[ -e "$CONFIG" ] || daemon_config
+	tlckptd -c "$CONFIG" >>daemon.log 2>&1 &
+	pid=$!
+	echo "$pid" >"$DAEMON_PID_FILE"
+	poll 20 daemon_answers_or_died
+	daemon_answers
+}
+daemon_answers_or_died() { daemon_answers || ! daemon_running; }
+
+# daemon_signal SIGNAL: and waits until it is gone
+daemon_signal() {
+	local pid
+	pid=$(cat "$DAEMON_PID_FILE") || return
+	kill -"$1" "$pid" 2>/dev/null
+	poll 30 daemon_gone
+	rm -f "$DAEMON_PID_FILE"
+}
+daemon_gone() { ! daemon_running; }
+daemon_stop() { [ ! -e "$DAEMON_PID_FILE" ] || daemon_signal TERM; }
+daemon_kill() { daemon_signal KILL; }
+
