@@ -57,11 +57,11 @@ define compile
 $(O)/$(1)/%.o: %.cc
 	@mkdir -p $$(@D)
 	@echo "  CXX     $$<"
-	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(FLAVOUR_$(1)) -MMD -MP -c -o $$@ $$<
+	$(Q)$(CXX) $$(CPPFLAGS) $$(CXXFLAGS) $(FLAVOUR_$(1)) -MMD -MP -c -o $$@ $$<
 $(O)/$(1)/%.o: %.c
 	@mkdir -p $$(@D)
 	@echo "  CC      $$<"
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAVOUR_$(1)) -MMD -MP -c -o $$@ $$<
+	$(Q)$(CC) $$(CPPFLAGS) $$(CFLAGS) $(FLAVOUR_$(1)) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach f,rel asan cov,$(eval $(call compile,$(f))))
 
