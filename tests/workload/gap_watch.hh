@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The guest's own view of being stopped.
+//
+// What a gap is: a stretch of TSC time in which no thread of this program ran,
+// seen by whichever thread runs first after it. A ticker thread looks every
+// `tick` (1 ms), the main thread before every change of state. So a gap is the
+// time user space was frozen (the guest's own freeze and thaw included) plus at
+// most one tick and one scheduling delay. The TSC is used because a guest's
+// CLOCK_MONOTONIC leaves out the time it was suspended; it needs
+// tsc_mode="native" in the guest's configuration, and is not comparable across a
+// restore on another host (that gap is marked `suspended` and has no meaning as
+// a duration). Two kinds: a gap in which CLOCK_BOOTTIME moved against
+// CLOCK_MONOTONIC, or the TSC went back, was a suspend of the whole guest
+// (`suspended`); any other was a stall, as slow scheduling or SIGSTOP makes it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace ckpt::workload {
+
+struct Gap {
+    std::uint64_t number = 0; // from 1
+    double tsc_ms = 0;        // by the TSC; negative: the TSC went back
+    double monotonic_ms = 0;  // the same stretch by CLOCK_MONOTONIC
+    double slept_ms = 0;      // by how much CLOCK_BOOTTIME ran ahead of CLOCK_MONOTONIC in it
+    bool suspended = false;
+};
+
+class GapWatch {
+  public:
+    // Gaps from `threshold_ms` on are reported, suspends always. Calibrates the TSC: takes
+    // `kCalibrationMs`, then starts the ticker.
+    GapWatch(double threshold_ms, unsigned tick_us);
+    ~GapWatch();
+    GapWatch(const GapWatch &) = delete;
+    GapWatch &operator=(const GapWatch &) = delete;
+
+    // Looks at the clock now. Returns the gaps found since the last call, by either thread;
+    // nearly always none. Main thread, before every change of its state.
+    std::vector<Gap> observe();
+
+    // The longest stretch of TSC time without a look since the last reset, ms.
+    double max_ms() const;
+    void reset_max();
+    double tsc_mhz() const { return ticks_per_ms_ / 1000; }
+
+  private:
+    static constexpr int kCalibrationMs = 200;
+    void calibrate();
+    void look();
+    void tick(unsigned tick_us);
+
+    double threshold_ms_;
+    double ticks_per_ms_ = 0;
+    mutable std::mutex mutex_; // protects all below
+    std::uint64_t last_tsc_ = 0;
+    std::int64_t last_monotonic_ns_ = 0;
+    std::int64_t last_ahead_ns_ = 0; // CLOCK_BOOTTIME - CLOCK_MONOTONIC
+    std::uint64_t nr_gaps_ = 0;
+    double max_ms_ = 0;
+    std::vector<Gap> pending_;
+    std::atomic<bool> stop_ = false;
+    std::thread ticker_;
+};
+
+} // namespace ckpt::workload
