@@ -8,8 +8,8 @@ void DirtyCache::round(const PageSet &dirtied, PageSet &replaced) {
     size_ = pages_.count();
     policy_->note_round(dirtied);
     if (size_ > limits_.target_pages)
-        size_ -= policy_->replace(pages_, size_ - limits_.target_pages, limits_.idle_rounds,
-                                  replaced);
+        size_ -=
+            policy_->replace(pages_, size_ - limits_.target_pages, limits_.idle_rounds, replaced);
     shrink(limits_.max_pages, replaced);
 }
 

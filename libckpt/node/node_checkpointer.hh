@@ -34,8 +34,8 @@ struct EarlyWriteOptions {
     // The cache may exceed the target rather than write hot pages again and
     // again, up to this; beyond it pages are replaced however hot they are.
     std::uint64_t max_pages = 8192;
-    unsigned idle_rounds = 2;          // replaced when not dirtied for this many rounds
-    double write_budget = 1.3;         // page writes per distinct dirty page
+    unsigned idle_rounds = 2;  // replaced when not dirtied for this many rounds
+    double write_budget = 1.3; // page writes per distinct dirty page
     Duration round_min = std::chrono::milliseconds(50);
     Duration round_max = std::chrono::seconds(2);
 };
@@ -115,8 +115,8 @@ enum class NodeStep : std::uint8_t {
     resuming,   // all captured
     persisting, // guests run; state on its way to the store
     committing,
-    aborting,   // failed; waits until every guest runs
-    waiting,    // for the next attempt of a failed one
+    aborting, // failed; waits until every guest runs
+    waiting,  // for the next attempt of a failed one
 };
 const char *to_string(NodeStep step);
 
@@ -128,15 +128,15 @@ struct GuestStatus {
     std::uint32_t domid = 0;
     GuestKind kind = GuestKind::pvh;
     Tracking tracking = Tracking::none;
-    bool primed = false;             // the first full capture is done
-    std::uint64_t nr_pages = 0;      // memory of the guest
-    std::uint64_t todo_pages = 0;    // waiting to be written early, now
-    std::uint64_t cached_pages = 0;  // dirty, left to the pause, now
-    std::uint64_t nr_rounds = 0;     // log-dirty rounds
-    std::uint64_t nr_dirty = 0;      // pages these found
-    std::uint64_t nr_early = 0;      // pages written while the guest ran
-    std::uint64_t early_ns = 0;      // time spent on both: the hidden cost
-    Duration round_interval{};       // between rounds, now
+    bool primed = false;            // the first full capture is done
+    std::uint64_t nr_pages = 0;     // memory of the guest
+    std::uint64_t todo_pages = 0;   // waiting to be written early, now
+    std::uint64_t cached_pages = 0; // dirty, left to the pause, now
+    std::uint64_t nr_rounds = 0;    // log-dirty rounds
+    std::uint64_t nr_dirty = 0;     // pages these found
+    std::uint64_t nr_early = 0;     // pages written while the guest ran
+    std::uint64_t early_ns = 0;     // time spent on both: the hidden cost
+    Duration round_interval{};      // between rounds, now
 };
 
 struct NodeStatus {
@@ -152,8 +152,9 @@ class NodeCheckpointer {
     // All references outlive the object. Errors: EINVAL names a wrong option,
     // EMFILE and others for descriptors.
     static Result<std::unique_ptr<NodeCheckpointer>> create(GuestBackend &backend, PageStore &store,
-                                                            PageArena &arena, NodeObserver &observer,
-                                                            Logger &logger, NodeOptions options);
+                                                            PageArena &arena,
+                                                            NodeObserver &observer, Logger &logger,
+                                                            NodeOptions options);
     // Gives up what is under way, resumes every guest (R7) and waits for the
     // workers. Not from inside an observer.
     virtual ~NodeCheckpointer() = default;

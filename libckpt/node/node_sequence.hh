@@ -54,13 +54,13 @@ struct NodeEvent {
 
 struct NodeAction {
     enum class Type : std::uint8_t {
-        order,        // `order` to `guest` (kNode: the node's own)
-        cancel,       // the guest's order need not be finished: answer soon
+        order,  // `order` to `guest` (kNode: the node's own)
+        cancel, // the guest's order need not be finished: answer soon
         tell_captured,
-        open_intake,  // once for each close_intake that was done
-        keep,         // committed: the parts of all guests are the new base
-        discard,      // not committed: what was copied is dirty again
-        start_timer,  // replaces one that runs
+        open_intake, // once for each close_intake that was done
+        keep,        // committed: the parts of all guests are the new base
+        discard,     // not committed: what was copied is dirty again
+        start_timer, // replaces one that runs
         stop_timer,
         report_failed // `error`, `will_retry`
     };

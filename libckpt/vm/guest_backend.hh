@@ -70,7 +70,8 @@ using PageVisit = std::function<Status(Pfn pfn, PageType type, const std::byte *
 
 // One guest under protection. Calls come from one thread at a time (its
 // worker); different guests' calls run in parallel. Destroying it stops the
-// dirty log, and resumes the guest if this object suspended it (R7).
+// dirty log, and resumes the guest if this object suspended it (R7). Any call
+// fails with ESHUTDOWN when the guest is no more: destroyed or crashed.
 class Guest {
   public:
     virtual ~Guest() = default;
@@ -102,7 +103,7 @@ class Guest {
     // Asks the guest to suspend; returns at once.
     virtual Status request_suspend() = 0;
     // Waits until it has. ETIMEDOUT: it did not before `deadline`, and the
-    // request was taken back; ECANCELED/ESHUTDOWN: it died or crashed instead.
+    // request was taken back; ESHUTDOWN: it died or crashed instead.
     // If the guest took the request too late to take back, goes on waiting for
     // a bounded time and resumes it before it returns ETIMEDOUT.
     virtual Status wait_suspended(SteadyTime deadline) = 0;

@@ -94,8 +94,8 @@ Pfn page_of(Workload workload, std::uint64_t i, std::mt19937_64 &random,
 std::vector<Pfn> zipf_table() {
     std::vector<Pfn> table;
     for (Pfn rank = 1; table.size() < 1'000'000; rank++)
-        table.insert(table.end(), static_cast<std::size_t>(80'000.0 / static_cast<double>(rank)) + 1,
-                     rank - 1);
+        table.insert(table.end(),
+                     static_cast<std::size_t>(80'000.0 / static_cast<double>(rank)) + 1, rank - 1);
     return table;
 }
 
@@ -122,7 +122,8 @@ void BM_Interval(benchmark::State &state) {
             replaced.clear();
         }
         left = static_cast<double>(cache.size());
-        writes_per_page = (static_cast<double>(early) + left) / static_cast<double>(distinct.count());
+        writes_per_page =
+            (static_cast<double>(early) + left) / static_cast<double>(distinct.count());
     }
     state.counters["writes_per_page"] = writes_per_page;
     state.counters["left_to_pause"] = left;

@@ -68,8 +68,8 @@ TEST(DirtyCache, ARoundAboveTheMaximumIsCutDown) {
 // A loop over twice the target: capacity alone would write every page at every
 // turn (50 times in 50 turns), the idle-age rule writes none of them.
 TEST(DirtyCache, AHotLoopAboveTheTargetDoesNotThrash) {
-    DirtyCache cache = make_cache(20'000, {.target_pages = 10'000, .max_pages = 20'000,
-                                           .idle_rounds = 2});
+    DirtyCache cache =
+        make_cache(20'000, {.target_pages = 10'000, .max_pages = 20'000, .idle_rounds = 2});
     PageSet replaced(20'000);
     for (unsigned turn = 0; turn < 100; turn++) {
         PageSet half(20'000);

@@ -17,7 +17,9 @@ namespace {
 using Event = NodeEvent::Type;
 using Action = NodeAction::Type;
 
-Error an_error() { return fail(EIO, "injected").value(); }
+Error an_error() {
+    return fail(EIO, "injected").value();
+}
 
 struct ModelGuest {
     NodeOrder order = NodeOrder::none;
@@ -134,8 +136,7 @@ struct Model {
                 expect(!action.error.context.empty(), "a failure says why");
                 nr_failed++;
                 nr_given_up += !action.will_retry;
-                expect(action.will_retry || guests.empty() || stopped ||
-                           truth.sn == truth.captured,
+                expect(action.will_retry || guests.empty() || stopped || truth.sn == truth.captured,
                        "R7: an index that was cut is not given up");
                 break;
             }
