@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// tlckptctl: exit 0 done, 1 the daemon refused or failed, 2 it could not be
+// reached, 255 wrong usage (as iproute2).
+#include <cstdio>
+#include <iostream>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "daemon/cli/client.hh"
+#include "daemon/cli/commands.hh"
+#include "daemon/cli/output_file.hh"
+#include "daemon/cli/progress_line.hh"
+#include "daemon/cli/render.hh"
+#include "daemon/control/version.hh"
+
+using namespace ckpt;
+
+namespace {
+
+enum ExitCode { kDone = 0, kFailed = 1, kNoDaemon = 2, kUsage = 255 };
+
+int error(ExitCode code, const std::string &message) {
+    fmt::print(stderr, "Error: {}.\n", message);
+    return code;
+}
+
+// Standard output belongs to the stream with `--to -`.
+int print_reply(const cli::Invocation &invocation, const control::Json &reply) {
+    std::ostream &out = invocation.to == "-" ? std::cerr : std::cout;
+    if (!invocation.json) {
+        int code = invocation.command->render(reply, out);
+        if (code == cli::kNotUnderstood)
+            return error(kNoDaemon, "tlckptd's reply is not understood; is it of another version?");
+        return code;
+    }
+    out << reply.dump(invocation.pretty ? 4 : -1) << "\n";
+    // The verdict is that of the other form, too.
+    std::ostream nowhere(nullptr);
+    return std::max(0, invocation.command->render(reply, nowhere));
+}
+
+int run(const cli::Invocation &invocation) {
+    std::optional<cli::OutputFile> file;
+    if (!invocation.to.empty()) {
+        auto opened = cli::OutputFile::open(invocation.to);
+        if (!opened)
+            return error(kFailed, opened.error());
+        file.emplace(std::move(*opened));
+    }
+    cli::ProgressLine line;
+    auto reply = cli::ask(invocation.socket, {invocation.command->request, invocation.arguments},
+                          file ? file->fd() : -1,
+                          [&](const control::Progress &progress) { line.show(progress); });
+    line.clear();
+    if (!reply)
+        return error(reply.error().daemon_said_so ? kFailed : kNoDaemon, reply.error().message);
+    if (file)
+        if (auto kept = file->keep(); !kept)
+            return error(kFailed, kept.error());
+    return print_reply(invocation, *reply);
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+    auto invocation =
+        cli::parse_command_line(std::vector<std::string>(argv + 1, argv + argc), cli::commands());
+    if (!invocation) {
+        if (argc == 1)
+            cli::print_usage(std::cerr, cli::commands());
+        return argc == 1 ? kUsage : error(kUsage, invocation.error());
+    }
+    if (invocation->version)
+        fmt::print("tlckptctl {}\n", control::kVersion);
+    else if (!invocation->command)
+        cli::print_usage(std::cout, cli::commands());
+    else
+        return run(*invocation);
+    return kDone;
+}

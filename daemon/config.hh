@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The daemon's configuration file (TOML); tlckptd.conf.example has every key.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libckpt/base/log.hh"
+#include "libckpt/base/result.hh"
+#include "libckpt/node/node_checkpointer.hh"
+
+namespace ckpt {
+
+inline constexpr const char *kDefaultConfigPath = "/etc/tlckpt/tlckptd.conf";
+
+struct Config {
+    std::string node; // empty: this host's name
+    std::string backend = "xen";
+    std::string state_directory = "/var/lib/tlckpt";
+    std::string socket; // empty: control::kDefaultSocket
+    LogLevel log_level = LogLevel::info;
+
+    std::string store_directory = "/var/lib/tlckpt/store";
+    std::uint64_t keep = 24; // newest checkpoints that retention leaves; 0: all
+
+    bool protect_all = true;
+    std::vector<std::string> protect; // names or uuids, when not all
+    std::uint64_t poll_ms = 2000;     // how often new and gone guests are looked for
+
+    std::uint64_t period_ms = 0; // basic checkpoints; 0: none
+    std::uint64_t suspend_timeout_ms = 10000;
+    std::uint64_t pause_timeout_ms = 20000;
+    std::uint64_t max_attempts = 3;
+    std::uint64_t staging_mib = 256; // memory between guests and store
+    bool verify = false;             // rig: each image against the suspended guest
+
+    EarlyWriteOptions early;
+
+    // The test backend: guests inside the daemon.
+    std::uint64_t process_guests = 2;
+    std::uint64_t process_memory_mib = 16;
+};
+
+// Errors name file, line, key and what is allowed. ENOENT: no such file.
+Result<Config> load_config(const std::string &path);
+// The same from memory; `name` stands for the file in messages.
+Result<Config> parse_config(std::string_view text, const std::string &name);
+
+} // namespace ckpt

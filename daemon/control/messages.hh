@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What the verbs of the control protocol take and give: each struct is one JSON
+// object with these member names, which `tlckptctl -j` prints as they are.
+// Members are added, never renamed or removed. Times are nanoseconds (..._ns,
+// ..._wall_ns since the Unix epoch) or milliseconds (..._ms); sizes are bytes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace ckpt::control {
+
+// The verbs.
+inline constexpr const char *kStatus = "status";         // -> StatusReply
+inline constexpr const char *kGuests = "guests";         // -> GuestsReply
+inline constexpr const char *kCheckpoint = "checkpoint"; // CheckpointRequest -> Requested,
+                                                         // or Checkpoint if waited for
+inline constexpr const char *kList = "list";             // ListRequest -> ListReply
+inline constexpr const char *kShow = "show";             // ShowRequest -> Checkpoint
+inline constexpr const char *kRestore = "restore";       // RestoreRequest -> RestoreReply
+inline constexpr const char *kVerify = "verify";         // -> VerifyReply
+inline constexpr const char *kGc = "gc";                 // GcRequest -> GcReply
+
+struct Progress {
+    std::string stage;
+    std::uint64_t done = 0, total = 0; // total 0: not known
+};
+
+// A guest of the node as it is now.
+struct Guest {
+    std::string uuid, name;
+    std::uint32_t domid = 0;
+    std::string kind;     // pv, pvh, hvm, process
+    std::string state;    // running, paused, suspended, crashed, dying
+    std::string tracking; // none, log-dirty, compare, write-protect
+    std::uint64_t memory = 0;
+    std::uint32_t vcpus = 0;
+    bool is_protected = false;
+    std::string refusal;       // why it can't be protected, or is not now
+    bool primed = false;       // its first full capture is complete
+    std::uint64_t todo_pages = 0, cached_pages = 0; // to be written early; left to the pause
+    std::uint64_t rounds = 0, dirty_pages = 0, early_pages = 0, early_ns = 0; // the hidden cost
+    std::uint64_t last_sn = 0; // its newest durable checkpoint of this run; 0: none yet
+    std::uint64_t last_wall_ns = 0;
+    std::uint64_t last_stopped_ns = 0;
+};
+
+struct Store {
+    std::string directory;
+    std::uint64_t bytes = 0, free_bytes = 0;
+    std::uint64_t checkpoints = 0, oldest_sn = 0, newest_sn = 0;
+    std::uint64_t keep = 0; // 0: all
+};
+
+struct StatusReply {
+    std::string version, node, backend;
+    std::int64_t pid = 0;
+    std::uint64_t started_wall_ns = 0;
+    std::uint64_t sn = 0;        // newest index used, durable or not
+    std::uint64_t period_ms = 0; // 0: no basic checkpoints
+    std::string activity;        // "idle", or the stage of the checkpoint under way
+    std::uint64_t taken = 0, failed = 0; // checkpoints of this run
+    std::string last_error;      // why the newest checkpoint failed, if it did
+    std::uint64_t pages_compared = 0, pages_differing = 0; // by checkpoint.verify
+    Store store;
+    std::vector<Guest> guests;
+};
+
+struct GuestsReply {
+    std::vector<Guest> guests;
+};
+
+// The paper's stages (section 6, Figure 4).
+struct Times {
+    std::uint64_t suspend_ns = 0, registers_ns = 0, memory_ns = 0, disk_ns = 0, channel_ns = 0,
+                  resume_ns = 0;
+    std::uint64_t stopped_ns = 0; // suspended to resumed, as Dom0 sees it
+};
+
+// One guest's part of a checkpoint.
+struct GuestPart {
+    std::string uuid, name, kind, tracking;
+    bool full = false;           // the whole memory, not an increment: a chain starts here
+    std::uint64_t pages = 0;     // pages in the image
+    std::uint64_t new_pages = 0; // distinct pages stored for this checkpoint
+    std::uint64_t early_pages = 0;  // page records written before the pause
+    std::uint64_t paused_pages = 0; // pages copied in the pause
+    std::uint64_t bytes_written = 0;
+    Times times;
+};
+
+struct Checkpoint {
+    std::uint64_t sn = 0, prev = 0;
+    std::string node;
+    std::uint32_t incarnation = 0;
+    std::string kind; // basic, forced, manual
+    std::uint64_t cut_wall_ns = 0;
+    std::uint64_t durable_ns = 0; // cut to committed
+    std::uint64_t skew_ns = 0;    // first to last guest suspended
+    Times times;
+    std::vector<GuestPart> guests;
+};
+
+struct CheckpointRequest {
+    bool wait = false;
+};
+
+// Without wait: what will be.
+struct Requested {
+    std::uint64_t sn = 0;
+};
+
+struct ListRequest {
+    std::uint64_t last = 0; // only the newest so many; 0: all
+};
+
+struct ListReply {
+    std::vector<Checkpoint> checkpoints; // ascending sn
+};
+
+struct ShowRequest {
+    std::uint64_t sn = 0;
+};
+
+struct RestoreRequest {
+    std::uint64_t sn = 0;
+    std::string guest;     // name or uuid; empty: all of the checkpoint
+    bool to_file = false;  // into the descriptor that comes with the request
+};
+
+struct RestoredGuest {
+    std::string uuid, name;
+    std::uint64_t bytes = 0; // of the stream
+};
+
+struct RestoreReply {
+    std::uint64_t sn = 0;
+    std::vector<RestoredGuest> guests;
+};
+
+struct Damage {
+    std::string file;
+    std::uint64_t offset = 0;
+    std::string what;
+    std::vector<std::uint64_t> checkpoints; // which can't be restored for it
+};
+
+struct VerifyReply {
+    std::uint64_t bytes = 0, records = 0, checkpoints = 0;
+    std::vector<Damage> damages;
+};
+
+struct GcRequest {
+    bool dry_run = false;
+};
+
+struct GcReply {
+    bool dry_run = false;
+    std::vector<std::uint64_t> dropped;
+    std::uint64_t bytes_freed = 0, bytes_moved = 0;
+};
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, stage, done, total)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Guest, uuid, name, domid, kind, state, tracking, memory, vcpus,
+                                   is_protected, refusal, primed, todo_pages, cached_pages, rounds,
+                                   dirty_pages, early_pages, early_ns, last_sn, last_wall_ns, last_stopped_ns)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Store, directory, bytes, free_bytes, checkpoints, oldest_sn,
+                                   newest_sn, keep)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(StatusReply, version, node, backend, pid, started_wall_ns, sn,
+                                   period_ms, activity, taken, failed, last_error, pages_compared, pages_differing, store, guests)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GuestsReply, guests)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Times, suspend_ns, registers_ns, memory_ns, disk_ns, channel_ns,
+                                   resume_ns, stopped_ns)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GuestPart, uuid, name, kind, tracking, full, pages, new_pages,
+                                   early_pages, paused_pages, bytes_written, times)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Checkpoint, sn, prev, node, incarnation, kind, cut_wall_ns,
+                                   durable_ns, skew_ns, times, guests)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CheckpointRequest, wait)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Requested, sn)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ListRequest, last)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ListReply, checkpoints)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ShowRequest, sn)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RestoreRequest, sn, guest, to_file)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RestoredGuest, uuid, name, bytes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RestoreReply, sn, guests)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Damage, file, offset, what, checkpoints)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VerifyReply, bytes, records, checkpoints, damages)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GcRequest, dry_run)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GcReply, dry_run, dropped, bytes_freed, bytes_moved)
+
+} // namespace ckpt::control

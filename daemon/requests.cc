@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "daemon/requests.hh"
+
+#include <unistd.h>
+
+#include "daemon/control/version.hh"
+#include "daemon/report.hh"
+
+namespace ckpt {
+
+namespace {
+
+using control::Json;
+using CallPtr = std::shared_ptr<Call>;
+
+// The request's arguments as a T, or the refusal is the answer.
+template <typename T> std::optional<T> arguments(Call &call) {
+    auto decoded = control::decode<T>(call.arguments());
+    if (!decoded)
+        call.answer(refuse(EINVAL, "the request's arguments are not right: {}",
+                                 call.arguments().dump()));
+    return decoded;
+}
+
+// "no checkpoint 7; there are 2 to 6"
+tl::unexpected<Refused> refuse_sn(PageStore &store, Sn sn) {
+    auto all = store.list();
+    if (!all)
+        return refuse(all.error());
+    if (all->empty())
+        return refuse(ENOENT, "no checkpoint {}: the store has none yet", sn);
+    return refuse(ENOENT, "no checkpoint {}: the store has {}, from {} to {} (tlckptctl list)",
+                        sn, all->size(), all->front().sn, all->back().sn);
+}
+
+Result<control::Store> store_report(PageStore &store, const Config &config) {
+    auto usage = CKPT_TRY(store.usage());
+    auto all = CKPT_TRY(store.list());
+    return control::Store{.directory = config.store_directory,
+                          .bytes = usage.bytes,
+                          .free_bytes = usage.free_bytes,
+                          .checkpoints = all.size(),
+                          .oldest_sn = all.empty() ? 0 : all.front().sn,
+                          .newest_sn = all.empty() ? 0 : all.back().sn,
+                          .keep = config.keep};
+}
+
+void status(ControlServer &server, const RequestContext &context, CallPtr call) {
+    control::StatusReply reply;
+    reply.version = control::kVersion;
+    reply.node = context.config.node;
+    reply.backend = context.backend.name();
+    reply.pid = ::getpid();
+    reply.started_wall_ns = context.started_wall_ns;
+    reply.period_ms = context.config.period_ms;
+    context.node.fill(reply);
+    auto guests = context.node.guests();
+    if (!guests)
+        return call->answer(refuse(guests.error()));
+    reply.guests = std::move(*guests);
+    server.run(std::move(call), [reply, context](Call &) mutable -> Reply {
+        auto store = store_report(context.store, context.config);
+        if (!store)
+            return refuse(store.error());
+        reply.store = std::move(*store);
+        return Json(reply);
+    });
+}
+
+void guests(const RequestContext &context, CallPtr call) {
+    auto found = context.node.guests();
+    call->answer(found ? Reply(Json(control::GuestsReply{std::move(*found)}))
+                       : refuse(found.error()));
+}
+
+void checkpoint(const RequestContext &context, CallPtr call) {
+    auto request = arguments<control::CheckpointRequest>(*call);
+    if (!request)
+        return;
+    auto sn = context.node.checkpoint(request->wait ? call : nullptr);
+    if (!sn && sn.error().is(ENOENT))
+        call->answer(refuse(ENOENT, "no guest is protected (tlckptctl guest list says why)"));
+    else if (!sn)
+        call->answer(refuse(sn.error()));
+    else if (!request->wait)
+        call->answer(Json(control::Requested{*sn}));
+}
+
+Reply list(PageStore &store, const control::ListRequest &request) {
+    auto all = store.list();
+    if (!all)
+        return refuse(all.error());
+    std::size_t first = request.last && request.last < all->size() ? all->size() - request.last : 0;
+    control::ListReply reply;
+    for (std::size_t i = first; i < all->size(); i++)
+        reply.checkpoints.push_back(report((*all)[i]));
+    return Json(reply);
+}
+
+Reply show(PageStore &store, Sn sn) {
+    auto manifest = store.manifest(sn);
+    if (manifest)
+        return Json(report(*manifest));
+    return manifest.error().is(ENOENT) ? refuse_sn(store, sn) : refuse(manifest.error());
+}
+
+Reply verify(PageStore &store, Call &call) {
+    auto found = store.verify([&](std::uint64_t done, std::uint64_t total) {
+        return call.progress("verifying", done, total);
+    });
+    if (!found)
+        return refuse(found.error());
+    return Json(report(*found));
+}
+
+Reply gc(const std::function<Result<GcReport>(bool)> &collect, bool dry_run) {
+    auto done = collect(dry_run);
+    if (!done)
+        return refuse(done.error());
+    return Json(report(*done, dry_run));
+}
+
+} // namespace
+
+void handle_requests(ControlServer &server, const RequestContext &context) {
+    PageStore &store = context.store;
+    server.handle(control::kStatus, [&server, context](CallPtr call) {
+        status(server, context, std::move(call));
+    });
+    server.handle(control::kGuests, [context](CallPtr call) { guests(context, std::move(call)); });
+    server.handle(control::kCheckpoint,
+                  [context](CallPtr call) { checkpoint(context, std::move(call)); });
+    server.handle(control::kList, [&server, &store](CallPtr call) {
+        if (auto request = arguments<control::ListRequest>(*call))
+            server.run(std::move(call), [&store, request](Call &) { return list(store, *request); });
+    });
+    server.handle(control::kShow, [&server, &store](CallPtr call) {
+        if (auto request = arguments<control::ShowRequest>(*call))
+            server.run(std::move(call),
+                       [&store, request](Call &) { return show(store, request->sn); });
+    });
+    server.handle(control::kVerify, [&server, &store](CallPtr call) {
+        server.run(std::move(call), [&store](Call &running) { return verify(store, running); });
+    });
+    server.handle(control::kGc, [&server, context](CallPtr call) {
+        if (auto request = arguments<control::GcRequest>(*call))
+            server.run(std::move(call), [collect = context.node.collection(), request](Call &) {
+                return gc(collect, request->dry_run);
+            });
+    });
+}
+
+} // namespace ckpt
