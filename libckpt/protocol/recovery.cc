@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "libckpt/protocol/recovery.hh"
+
+#include <algorithm>
+
+#include "libckpt/base/assert.hh"
+
+namespace ckpt {
+namespace {
+
+bool contains(const std::vector<Host> &hosts, const Host &host) {
+    return std::find(hosts.begin(), hosts.end(), host) != hosts.end();
+}
+
+} // namespace
+
+Recovery::Recovery(Self self, Placement place)
+    : self_(self.host), place_(std::move(place)), applied_(self.applied),
+      member_(self.applied.has_value()) {}
+
+Record Recovery::founding(const std::vector<Host> &live) {
+    Record record;
+    record.live = live;
+    for (const Host &host : live)
+        record.places.push_back({host.node, host.node, {}});
+    return record;
+}
+
+std::vector<RecoveryAction> Recovery::step(const RecoveryEvent &event) {
+    actions_.clear();
+    std::visit([this](const auto &e) { on(e); }, event);
+    if (record_known_) {
+        take_part();
+        if (leads())
+            lead();
+    }
+    return std::move(actions_);
+}
+
+// ---- what is known
+
+void Recovery::on(const HostsUp &event) {
+    up_ = std::set<Host>(event.up.begin(), event.up.end());
+}
+
+void Recovery::on(const RecordSeen &event) {
+    // Watches may tell an older record late.
+    if (record_known_ && event.revision <= revision_)
+        return;
+    if (!record_known_ || event.record.incarnation != record_.incarnation) {
+        own_report_.reset();
+        reports_.clear();
+        fenced_.clear();
+        histories_.clear();
+        done_.clear();
+        said_ = {};
+    }
+    record_ = event.record;
+    revision_ = event.revision;
+    record_known_ = true;
+    member_ = member_ || contains(record_.live, self_);
+}
+
+void Recovery::on(const Settled &event) {
+    if (event.incarnation != record_.incarnation || record_.stage != Stage::gather)
+        return;
+    Report report{self_, record_.incarnation, {}};
+    for (const Lineage &lineage : event.lineages)
+        report.lineages.push_back(after(lineage, record_.pending, applied_.value_or(0)));
+    own_report_ = std::move(report);
+}
+
+void Recovery::on(const ReportSeen &event) {
+    if (event.report.incarnation == record_.incarnation)
+        reports_[event.report.host] = event.report;
+}
+
+void Recovery::on(const FenceConfirmed &event) {
+    fenced_.insert(event.host);
+}
+
+void Recovery::on(const HistoryRead &event) {
+    if (!fenced_.contains(event.host))
+        return; // of an earlier recovery: read again behind this one's fence
+    std::vector<Lineage> &lineages = histories_[event.host];
+    lineages.clear();
+    for (const Lineage &lineage : event.lineages) {
+        lineages.push_back(after(lineage, record_.pending, record_.incarnation));
+        lineages.back().present.reset();
+    }
+}
+
+void Recovery::on(const Applied &event) {
+    applied_ = std::max(applied_.value_or(0), event.incarnation);
+}
+
+void Recovery::on(const DoneSeen &event) {
+    if (event.incarnation == record_.incarnation)
+        done_.insert(event.host);
+}
+
+void Recovery::on(const Retry &) {
+    said_ = {};
+}
+
+bool Recovery::leads() const {
+    // Rule R15: whoever lives can, with the same inputs; one does, to keep it quiet.
+    const Host *leader = nullptr;
+    for (const Host &host : record_.live)
+        if (up_.contains(host) && (!leader || host < *leader))
+            leader = &host;
+    return leader && *leader == self_;
+}
+
+std::vector<Host> Recovery::lost() const {
+    std::vector<Host> lost;
+    for (const Host &host : record_.live)
+        if (!up_.contains(host))
+            lost.push_back(host);
+    return lost;
+}
+
+std::vector<Host> Recovery::newcomers() const {
+    std::vector<Host> hosts;
+    for (const Host &host : up_)
+        if (!contains(record_.live, host) && !contains(record_.failed, host))
+            hosts.push_back(host);
+    return hosts;
+}
+
+const std::vector<Place> &Recovery::places() const {
+    return record_.pending.empty() ? record_.places : record_.pending.back().places;
+}
+
+std::vector<NodeId> Recovery::lineages_on(NodeId node) const {
+    std::vector<NodeId> lineages;
+    for (const Place &place : places())
+        if (place.node == node)
+            lineages.push_back(place.lineage);
+    return lineages;
+}
+
+// ---- the part of every node
+
+void Recovery::take_part() {
+    // Declared failed while it was not, so others have its guests.
+    const bool excluded = member_ && !contains(record_.live, self_);
+    const bool missed_one = applied_ && *applied_ < record_.done;
+    if (excluded || missed_one) {
+        if (!said_.stand_down)
+            actions_.push_back(StandDown{});
+        said_.stand_down = true;
+        return;
+    }
+    if (!contains(record_.live, self_))
+        return; // the leader lets it in
+    if (record_.stage == Stage::gather)
+        take_part_in_gather();
+    else if (record_.stage == Stage::decided)
+        take_part_in_decided();
+    else if (!applied_ && !said_.apply) {
+        said_.apply = true;
+        actions_.push_back(Apply{record_.done, {}, {}});
+    }
+}
+
+void Recovery::take_part_in_gather() {
+    if (!own_report_) {
+        if (!said_.freeze)
+            actions_.push_back(Freeze{record_.incarnation});
+        said_.freeze = true;
+    } else if (!said_.report) {
+        actions_.push_back(PublishReport{*own_report_});
+        said_.report = true;
+    }
+}
+
+void Recovery::take_part_in_decided() {
+    if (applied_.value_or(0) < record_.incarnation) {
+        if (!said_.apply)
+            actions_.push_back(what_to_apply());
+        said_.apply = true;
+    } else if (!said_.done) {
+        actions_.push_back(PublishDone{record_.incarnation});
+        said_.done = true;
+    }
+}
+
+Apply Recovery::what_to_apply() const {
+    Apply apply{record_.incarnation, {}, {}};
+    std::map<NodeId, Restore> restores;
+    for (const Decision &decision : record_.pending) {
+        if (decision.incarnation <= applied_.value_or(0))
+            continue;
+        tlckpt_rollback step{decision.k, 0, 0, decision.incarnation, decision.previous};
+        for (const Place &place : decision.places) {
+            if (!place.member)
+                continue;
+            restores[place.lineage] = {place.lineage, *place.member, decision.k};
+            if (place.lineage == self_.node && place.node == self_.node)
+                step.member = *place.member;
+        }
+        apply.steps.push_back(step);
+    }
+    for (NodeId lineage : lineages_on(self_.node)) {
+        auto restore = restores.find(lineage);
+        if (restore == restores.end())
+            continue;
+        apply.restores.push_back(restore->second);
+        if (lineage != self_.node)
+            apply.steps.back().raise = std::max(apply.steps.back().raise, restore->second.index);
+    }
+    return apply;
+}
+
+// ---- the part of the one that leads
+
+void Recovery::propose(Record record) {
+    if (said_.proposal == revision_)
+        return;
+    said_.proposal = revision_;
+    actions_.push_back(Propose{std::move(record), revision_});
+}
+
+Record Recovery::gather(const std::vector<Host> &lost) const {
+    Record next = record_;
+    next.stage = Stage::gather;
+    next.incarnation = record_.incarnation + 1;
+    // What was decided took care of the failures before it.
+    if (record_.stage != Stage::gather)
+        next.failed.clear();
+    next.failed.insert(next.failed.end(), lost.begin(), lost.end());
+    std::erase_if(next.live, [&](const Host &host) { return contains(lost, host); });
+    for (const Host &host : newcomers())
+        next.live.push_back(host);
+    return next;
+}
+
+void Recovery::lead() {
+    // Rule R15: a further failure makes a new record with a higher incarnation.
+    if (const auto hosts = lost(); !hosts.empty())
+        return propose(gather(hosts));
+    if (record_.stage == Stage::gather)
+        return lead_gather();
+    if (record_.stage == Stage::decided)
+        return lead_decided();
+    if (const auto hosts = newcomers(); !hosts.empty()) {
+        Record next = record_;
+        next.live.insert(next.live.end(), hosts.begin(), hosts.end());
+        propose(std::move(next));
+    }
+}
+
+bool Recovery::all_reported() const {
+    return std::all_of(record_.live.begin(), record_.live.end(),
+                       [this](const Host &host) { return reports_.contains(host); });
+}
+
+void Recovery::lead_gather() {
+    // Rule R14: nobody reads what a failed host left before it is fenced.
+    bool known = true;
+    for (const Host &host : record_.failed) {
+        if (!fenced_.contains(host)) {
+            if (said_.fence.insert(host).second)
+                actions_.push_back(Fence{host});
+        } else if (!histories_.contains(host) && said_.read.insert(host).second) {
+            actions_.push_back(ReadHistory{host, lineages_on(host.node)});
+        }
+        known = known && histories_.contains(host);
+    }
+    if (!known || !all_reported())
+        return;
+
+    PlanInput input;
+    input.incarnation = record_.incarnation;
+    input.previous = record_.pending.empty() ? record_.done : record_.pending.back().incarnation;
+    input.live = record_.live;
+    input.place = place_;
+    for (const Host &host : record_.live)
+        input.reports.push_back(reports_.at(host));
+    std::set<NodeId> taken; // a node that failed twice is read twice
+    for (const Host &host : record_.failed)
+        for (const Lineage &lineage : histories_.at(host))
+            if (taken.insert(lineage.node).second)
+                input.lost.push_back(lineage);
+
+    Result<Plan> plan = make_plan(input);
+    if (plan) {
+        Record next = record_;
+        next.stage = Stage::decided;
+        next.pending.push_back(plan->decision);
+        return propose(std::move(next));
+    }
+    // More room is there now: begin again with it.
+    if (plan.error().is(EBUSY) && !newcomers().empty())
+        return propose(gather({}));
+    if (!said_.stuck)
+        actions_.push_back(Stuck{plan.error()});
+    said_.stuck = true;
+}
+
+void Recovery::lead_decided() {
+    for (const Host &host : record_.live)
+        if (!done_.contains(host))
+            return;
+    Record next = record_;
+    next.stage = Stage::idle;
+    next.done = record_.incarnation;
+    next.places = places();
+    next.pending.clear();
+    next.failed.clear();
+    propose(std::move(next));
+}
+
+} // namespace ckpt
