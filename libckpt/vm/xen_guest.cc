@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "libckpt/vm/xen_guest.hh"
+
+#include <algorithm>
+
+#include "libckpt/base/assert.hh"
+
+namespace ckpt::xen {
+
+Result<std::unique_ptr<Guest>> XenGuest::open(GuestInfo info,
+                                              std::shared_ptr<MachineTable> machine) {
+    std::unique_ptr<XenGuest> guest(new XenGuest(std::move(info)));
+    const std::string who = guest->info_.name;
+    Status opened = guest->init(std::move(machine));
+    if (!opened.has_value())
+        return wrap("guest " + who, opened.error());
+    return std::unique_ptr<Guest>(std::move(guest));
+}
+
+Status XenGuest::init(std::shared_ptr<MachineTable> machine) {
+    handles_ = CKPT_TRY(Handles::open());
+    const auto domain = CKPT_TRY(domain_info(handles_.control.get(), info_.domid));
+    CKPT_CHECK(open_memory(domain, std::move(machine)));
+    rings_ = CKPT_TRY(daemon_rings(handles_, info_.domid, info_.kind, *space_));
+    suspender_ = CKPT_TRY(Suspender::open(handles_, info_.domid));
+    return {};
+}
+
+Status XenGuest::open_memory(const xc_domaininfo_t &domain, std::shared_ptr<MachineTable> machine) {
+    const PvSpace *pv = nullptr;
+    if (info_.kind == GuestKind::pv) {
+        auto space = CKPT_TRY(PvSpace::open(handles_, domain, std::move(machine)));
+        pv = space.get();
+        space_ = std::move(space);
+    } else {
+        space_ = CKPT_TRY(open_pvh_space(handles_, info_.domid));
+    }
+    info_.pfn_limit = space_->limit();
+    calls_.reset(xen_calls_open(handles_.control.get(), info_.domid, space_->limit()));
+    if (!calls_)
+        return fail(ENOMEM, "no memory for hypercall buffers");
+    copier_ = std::make_unique<Copier>(handles_, info_.domid, calls_.get(), *space_);
+    if (info_.tracking == Tracking::compare)
+        compare_ = CKPT_TRY(Compare::create(handles_, info_.domid, calls_.get(), *space_));
+    else
+        log_ = std::make_unique<LogDirty>(handles_, info_.domid, info_.kind, calls_.get(), *space_);
+    if (pv) {
+        state_ = CKPT_TRY(open_pv_state(handles_, info_.domid, calls_.get(), *pv, info_.nr_vcpus));
+        return {};
+    }
+    state_ = CKPT_TRY(open_hvm_state(handles_, info_.domid));
+    balloon_ = std::make_unique<Balloon>(handles_, info_.domid, calls_.get(), space_->limit());
+    return balloon_->start();
+}
+
+XenGuest::~XenGuest() {
+    suspender_.reset(); // Rule R7: it runs, whatever else fails
+    if (log_)
+        static_cast<void>(log_->stop().has_value());
+}
+
+Status XenGuest::start_dirty_log() { return log_ ? log_->start() : Status{}; }
+
+Status XenGuest::stop_dirty_log() {
+    if (compare_)
+        compare_->drop_mappings();
+    return log_ ? log_->stop() : Status{};
+}
+
+Status XenGuest::all_pages(PageSet &pages) {
+    if (balloon_)
+        return balloon_->all_pages(pages);
+    for (Pfn pfn = 0; pfn < space_->limit(); pfn++)
+        if (space_->frame(pfn) != kNoFrame)
+            pages.insert(pfn);
+    return {};
+}
+
+// Also where the death of a guest is noticed between checkpoints.
+Result<std::uint64_t> XenGuest::total_pages(bool stopped) {
+    if (stopped)
+        return suspender_->info().tot_pages;
+    const auto domain = domain_info(handles_.control.get(), info_.domid);
+    if (!domain.has_value() || domain->flags & XEN_DOMINF_dying)
+        return fail(ECANCELED, "guest {}: it is gone", info_.name);
+    if (is_shut_down(*domain) && !is_suspended(*domain))
+        return fail(ESHUTDOWN, "guest {}: it has {}", info_.name,
+                    shutdown_reason(*domain) == SHUTDOWN_crash ? "crashed" : "shut down");
+    info_.nr_pages = domain->tot_pages;
+    return domain->tot_pages;
+}
+
+Result<DirtyResult> XenGuest::collect_dirty(PageSet &dirty, bool stopped) {
+    CKPT_ASSERT(dirty.limit() == space_->limit());
+    copier_->forget(stopped);
+    if (!stopped)
+        CKPT_CHECK(suspender_->settle_late());
+    const std::uint64_t pages = CKPT_TRY(total_pages(stopped));
+    DirtyResult result;
+    if (log_)
+        result = CKPT_TRY(log_->collect(dirty, stopped));
+    if (balloon_)
+        CKPT_CHECK(balloon_->look(pages, dirty, result));
+    if (stopped)
+        CKPT_CHECK(add_at_stop(dirty));
+    if (stopped && compare_)
+        result.nr_found += CKPT_TRY(compare_->add_changed(dirty));
+    return result;
+}
+
+// What a dirty log never shows.
+Status XenGuest::add_at_stop(PageSet &dirty) {
+    CKPT_CHECK(space_->add_moved(dirty));
+    for (const FixedPage &ring : rings_)
+        dirty.insert(ring.pfn);
+    return {};
+}
+
+Result<std::size_t> XenGuest::copy_pages(std::span<const Pfn> pfns, PageBatch &batch,
+                                         PageSet &deferred) {
+    const std::size_t before = batch.size();
+    const std::size_t done =
+        CKPT_TRY(copier_->copy(pfns, suspender_->suspended(), batch, deferred));
+    if (compare_)
+        compare_->stored(batch, before);
+    return done;
+}
+
+Status XenGuest::request_suspend() {
+    CKPT_CHECK(state_->prepare());
+    configuration_ = CKPT_TRY(read_configuration(info_.domid, info_.uuid));
+    roles_.clear();
+    return suspender_->request();
+}
+
+Status XenGuest::wait_suspended(SteadyTime deadline) { return suspender_->wait(deadline); }
+
+Result<StateRecords> XenGuest::read_state() {
+    StateRecords records = CKPT_TRY(state_->read());
+    records.config = configuration_;
+    return records;
+}
+
+Status XenGuest::resume() {
+    CKPT_CHECK(suspender_->resume());
+    // The guest runs: now there is time for what the pause left behind.
+    copier_->forget(false);
+    copier_->release();
+    if (log_)
+        CKPT_CHECK(log_->rearm());
+    return suspender_->tidy();
+}
+
+Status XenGuest::read_all(const PageVisit &visit) {
+    PageSet pages(space_->limit());
+    if (balloon_)
+        CKPT_CHECK(Balloon(handles_, info_.domid, calls_.get(), space_->limit()).all_pages(pages));
+    else
+        CKPT_CHECK(all_pages(pages));
+    std::vector<Pfn> pfns;
+    pages.for_each([&](Pfn pfn) { pfns.push_back(pfn); });
+    std::vector<std::byte> table(kPageSize);
+    for (std::size_t at = 0; at < pfns.size(); at += Copier::kGroup) {
+        const auto group = std::span(pfns).subspan(at, std::min(Copier::kGroup, pfns.size() - at));
+        for (const FoundPage &page : CKPT_TRY(copier_->find(group, true))) {
+            if (page.data && !space_->store_form(page.type, page.data, table.data()))
+                return fail(EIO, "guest {}: page table {:#x} refers to frames that aren't its own",
+                            info_.name, page.pfn);
+            CKPT_CHECK(visit(page.pfn, page.type, page.data ? table.data() : nullptr));
+        }
+        copier_->forget(false);
+    }
+    return {};
+}
+
+std::string XenGuest::page_role(Pfn pfn) {
+    if (roles_.empty() && suspender_->suspended()) {
+        auto roles = page_roles(handles_, suspender_->info(), calls_.get(), *space_, rings_);
+        if (roles.has_value())
+            roles_ = std::move(*roles);
+    }
+    const auto role = roles_.find(pfn);
+    return role == roles_.end() ? std::string() : role->second;
+}
+
+} // namespace ckpt::xen

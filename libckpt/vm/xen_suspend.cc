@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "libckpt/vm/xen_suspend.hh"
+
+#include <charconv>
+#include <thread>
+
+#include <poll.h>
+
+namespace ckpt::xen {
+namespace {
+
+constexpr const char *kControl = "control/shutdown";
+// A guest that took the request suspends soon, or hangs.
+constexpr auto kLateLimit = std::chrono::seconds(5);
+constexpr auto kLook = std::chrono::milliseconds(200); // in case an event got lost
+
+} // namespace
+
+Result<std::unique_ptr<Suspender>> Suspender::open(Handles &handles, std::uint32_t domid) {
+    std::unique_ptr<Suspender> suspender(new Suspender(handles, domid));
+    CKPT_CHECK(suspender->bind());
+    return suspender;
+}
+
+Suspender::~Suspender() {
+    if (asked_ || suspended_ || late_)
+        static_cast<void>(resume().has_value());
+    static_cast<void>(tidy().has_value());
+}
+
+// The port outlives our end of it, and the guest has only so many: it is
+// remembered beside the guest.
+Status Suspender::bind() {
+    const std::string mark = domain_path(domid_, kMarkPort);
+    if (const auto known = handles_.store.read(mark)) {
+        evtchn_port_t port = 0;
+        std::from_chars(known->data(), known->data() + known->size(), port);
+        if (port && xenevtchn_bind_interdomain(handles_.events.get(), domid_, port) >= 0) {
+            guest_port_ = port;
+            return {};
+        }
+    }
+    const auto port = xc_evtchn_alloc_unbound(handles_.control.get(), domid_, 0);
+    if (port < 0)
+        return fail(errno, "domain {}: can't allocate an event channel", domid_);
+    guest_port_ = static_cast<evtchn_port_t>(port);
+    if (xenevtchn_bind_interdomain(handles_.events.get(), domid_, guest_port_) < 0)
+        return fail(errno, "domain {}: can't bind event channel {}", domid_, guest_port_);
+    return handles_.store.write(mark, fmt::format("{}", guest_port_));
+}
+
+Status Suspender::down(const xc_domaininfo_t &info) const {
+    if (info.flags & XEN_DOMINF_dying)
+        return fail(ECANCELED, "domain {}: it is being destroyed", domid_);
+    const unsigned reason = shutdown_reason(info);
+    return fail(ESHUTDOWN, "domain {}: it {}", domid_,
+                reason == SHUTDOWN_crash ? "has crashed" : "has shut down");
+}
+
+Status Suspender::check_ready() {
+    const auto info = CKPT_TRY(domain_info(handles_.control.get(), domid_));
+    if (is_suspended(info))
+        return fail(EBUSY, "domain {}: somebody else holds it suspended (xl save?)", domid_);
+    if (is_shut_down(info) || info.flags & XEN_DOMINF_dying)
+        return down(info);
+    if (info.flags & XEN_DOMINF_paused)
+        return fail(EAGAIN, "domain {}: it is paused (xl unpause)", domid_);
+    const auto control = handles_.store.read(domain_path(domid_, kControl));
+    if (!control)
+        return fail(EOPNOTSUPP, "domain {}: it has no control/shutdown in xenstore", domid_);
+    if (!control->empty())
+        return fail(EBUSY, "domain {}: it is being asked for \"{}\" by somebody else", domid_,
+                    *control);
+    // The toolstack makes the node, a kernel that can suspend sets it to 1.
+    const auto feature = handles_.store.read(domain_path(domid_, "control/feature-suspend"));
+    if (!proven_ && feature && *feature != "1")
+        return fail(EOPNOTSUPP,
+                    "domain {}: it has not announced that it can suspend (still booting, or a "
+                    "kernel without Xen PV drivers and hibernation support)", domid_);
+    return {};
+}
+
+Status Suspender::request() {
+    CKPT_CHECK(settle_late());
+    if (late_)
+        return fail(EBUSY, "domain {}: it took an earlier request and has not suspended yet",
+                    domid_);
+    CKPT_CHECK(check_ready());
+    CKPT_CHECK(handles_.store.write(domain_path(domid_, kMarkSuspend), "asked"));
+    asked_ = true; // what follows is undone by resume() and tidy()
+    if (xc_domain_subscribe_for_suspend(handles_.control.get(), domid_, guest_port_)) {
+        const int error = errno;
+        asked_ = false;
+        static_cast<void>(tidy().has_value());
+        return fail(error, "domain {}: can't subscribe for its suspension", domid_);
+    }
+    subscribed_ = true;
+    Status asked = handles_.store.write(domain_path(domid_, kControl), "suspend");
+    if (!asked.has_value()) {
+        asked_ = false;
+        static_cast<void>(tidy().has_value());
+    }
+    return asked;
+}
+
+// Looks whether the guest is suspended by now.
+Status Suspender::look() {
+    auto info = domain_info(handles_.control.get(), domid_);
+    if (!info.has_value())
+        return fail(ECANCELED, "domain {}: it is gone", domid_);
+    if (is_suspended(*info)) {
+        suspended_at_ = steady_now();
+        suspended_ = proven_ = true;
+        info_ = *info;
+        return {};
+    }
+    if (is_shut_down(*info) || info->flags & XEN_DOMINF_dying) {
+        asked_ = false;
+        return down(*info);
+    }
+    return {};
+}
+
+void Suspender::await_event(SteadyTime deadline) {
+    const auto left = std::min<Duration>(deadline - steady_now(), kLook);
+    pollfd events = {xenevtchn_fd(handles_.events.get()), POLLIN, 0};
+    const auto ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
+    if (poll(&events, 1, static_cast<int>(std::max<std::int64_t>(ms, 0))) <= 0)
+        return;
+    const auto port = xenevtchn_pending(handles_.events.get());
+    if (port >= 0)
+        xenevtchn_unmask(handles_.events.get(), static_cast<evtchn_port_t>(port));
+}
+
+Status Suspender::wait(SteadyTime deadline) {
+    for (;;) {
+        if (Status looked = look(); !looked.has_value()) {
+            static_cast<void>(tidy().has_value());
+            return looked;
+        }
+        if (suspended_)
+            return {};
+        if (steady_now() >= deadline)
+            break;
+        await_event(deadline);
+    }
+    CKPT_CHECK(take_back());
+    static_cast<void>(tidy().has_value());
+    if (late_)
+        return fail(ETIMEDOUT, "domain {}: it took the request but does not suspend; if it ever "
+                               "does it will be resumed", domid_);
+    return fail(ETIMEDOUT, "domain {}: it did not suspend in time; is its kernel hung, or without "
+                           "suspend support?", domid_);
+}
+
+// Takes the request back. A guest that took it first may suspend any moment:
+// waited for, and run on at once.
+Status Suspender::take_back() {
+    asked_ = false;
+    if (CKPT_TRY(handles_.store.replace(domain_path(domid_, kControl), "suspend", "")))
+        return {};
+    const SteadyTime limit = steady_now() + kLateLimit;
+    for (;;) {
+        CKPT_CHECK(look());
+        if (suspended_)
+            return resume();
+        if (steady_now() >= limit)
+            break;
+        await_event(limit);
+    }
+    late_ = true;
+    return {};
+}
+
+Status Suspender::settle_late() {
+    if (!late_)
+        return {};
+    CKPT_CHECK(look());
+    if (!suspended_)
+        return {};
+    CKPT_CHECK(resume());
+    return tidy();
+}
+
+Status Suspender::resume() {
+    if (!suspended_ && asked_)
+        return take_back();
+    if (!suspended_)
+        return {};
+    if (xc_domain_resume(handles_.control.get(), domid_, 1))
+        return fail(errno, "domain {}: can't be resumed", domid_);
+    resumed_at_ = steady_now();
+    suspended_ = asked_ = late_ = false;
+    return {};
+}
+
+Status Suspender::tidy() {
+    if (suspended_ || late_)
+        return {};
+    if (subscribed_ && xc_domain_subscribe_for_suspend(handles_.control.get(), domid_, 0) &&
+        errno != ESRCH)
+        return fail(errno, "domain {}: can't unsubscribe from its suspension", domid_);
+    if (subscribed_) {
+        // Another domain's end may have made xenstored look at all of them.
+        CKPT_CHECK(handles_.store.resumed(domid_));
+        handles_.store.remove(domain_path(domid_, kMarkSuspend));
+    }
+    subscribed_ = false;
+    return {};
+}
+
+Result<bool> recover_suspended(Handles &handles, std::uint32_t domid) {
+    if (!handles.store.exists(domain_path(domid, kMarkSuspend)))
+        return false;
+    auto unsubscribe = [&] { xc_domain_subscribe_for_suspend(handles.control.get(), domid, 0); };
+    const bool unanswered =
+        CKPT_TRY(handles.store.replace(domain_path(domid, kControl), "suspend", ""));
+    // It has suspended, or took the request and is about to.
+    bool resumed = false;
+    const SteadyTime limit = steady_now() + kLateLimit;
+    while (!unanswered && !resumed) {
+        const auto info = domain_info(handles.control.get(), domid);
+        if (!info.has_value())
+            return false;
+        if (is_suspended(*info)) {
+            if (xc_domain_resume(handles.control.get(), domid, 1))
+                return fail(errno, "domain {}: can't be resumed", domid);
+            resumed = true;
+        } else if (is_shut_down(*info) || steady_now() >= limit) {
+            break;
+        } else {
+            std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        }
+    }
+    unsubscribe();
+    CKPT_CHECK(handles.store.resumed(domid));
+    handles.store.remove(domain_path(domid, kMarkSuspend));
+    return resumed;
+}
+
+} // namespace ckpt::xen
