@@ -90,6 +90,14 @@ TEST(Stamp, AnotherKeyOrAnotherClusterIsRefused) {
         EXPECT_EQ(tlckpt_stamp_read(&read, wire.data(), &other, nullptr), -EBADMSG);
 }
 
+TEST(Stamp, WorksWithoutCache) {
+    const tlckpt_cluster cluster = cluster_of(7, 42);
+    const Wire wire = wire_of({5, 1, 3}, cluster);
+    tlckpt_stamp read{};
+    ASSERT_EQ(tlckpt_stamp_read(&read, wire.data(), &cluster, nullptr), 0);
+    EXPECT_EQ(read.sn, 5u);
+}
+
 TEST(Stamp, NodeNoneIsRefused) {
     const tlckpt_cluster cluster = cluster_of(7, 42);
     const Wire wire = wire_of({5, 1, TLCKPT_NODE_NONE}, cluster);
