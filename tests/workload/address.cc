@@ -29,7 +29,8 @@ Result<Address> parse_address(const std::string &text, std::uint16_t default_por
     auto [host, port_text] = split(text);
     std::uint16_t port = default_port;
     const char *end = port_text.data() + port_text.size();
-    if (!port_text.empty() && std::from_chars(port_text.data(), end, port).ptr != end)
+    const auto read = std::from_chars(port_text.data(), end, port);
+    if (!port_text.empty() && (read.ec != std::errc{} || read.ptr != end))
         return fail(EINVAL, "address {}: bad port", text);
     Address address;
     in_addr four;

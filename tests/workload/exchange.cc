@@ -8,7 +8,7 @@
 namespace ckpt::workload {
 
 namespace {
-constexpr auto kRetry = std::chrono::seconds(1);
+constexpr auto kRetry = std::chrono::milliseconds(250);
 constexpr auto kConnectPatience = std::chrono::seconds(5);
 constexpr std::size_t kMaxBacklog = 1 << 20;
 constexpr std::size_t kMaxNewcomers = 16;
@@ -73,8 +73,6 @@ Message Exchange::make(Peer &peer, Kind kind, std::uint64_t counter, std::uint64
     message.run = run_;
     message.counter = counter;
     message.step = step;
-    // The time makes the nonce differ when a rolled-back member sends the same counter again.
-    nonce_ = mix(nonce_ ^ wall_clock_ns());
     message.nonce = nonce_;
     message.size = size ? nonce_ % size + 1 : 0;
     if (kind != Kind::hello)
@@ -83,11 +81,19 @@ Message Exchange::make(Peer &peer, Kind kind, std::uint64_t counter, std::uint64
     return message;
 }
 
+// A message that a rolled-back member sends anew must not be the one it sent before. The time is
+// read before the look for a freeze: what follows the look depends on nothing from outside.
+void Exchange::draw_nonce() {
+    const std::uint64_t now = wall_clock_ns();
+    before_change_();
+    nonce_ = mix(nonce_ ^ now);
+}
+
 void Exchange::send_udp(std::uint64_t step) {
     if (peers_.empty())
         return;
+    draw_nonce();
     Peer &peer = *peers_[udp_turn_++ % peers_.size()];
-    before_change_();
     Message message = make(peer, Kind::udp, peer.udp_sent.next(), step, options_.udp_size);
     const auto bytes = encode(message);
     peer.udp_sent.sent(message);
@@ -98,8 +104,8 @@ void Exchange::send_udp(std::uint64_t step) {
 void Exchange::send_tcp(std::uint64_t step) {
     if (peers_.empty())
         return;
+    draw_nonce();
     Peer &peer = *peers_[tcp_turn_++ % peers_.size()];
-    before_change_();
     if (!peer.met || peer.stream.backlog() > kMaxBacklog) {
         peer.tcp_stalled++;
         return;
@@ -212,7 +218,7 @@ void Exchange::reconnect(SteadyTime now) {
             peer->stream = RecordStream();
             continue;
         }
-        nonce_ = mix(nonce_ ^ wall_clock_ns());
+        draw_nonce();
         auto stream = RecordStream::connect(peer->address, ipv6_, nonce_);
         if (!stream) {
             peer->retry = now + kRetry;

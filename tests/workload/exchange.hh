@@ -66,6 +66,7 @@ class Exchange {
     Peer *find(MemberId id);
     Message make(Peer &peer, Kind kind, std::uint64_t counter, std::uint64_t step, unsigned size);
     bool meet(Peer &peer, const Message &message);
+    void draw_nonce();
     void learn(const Message &message);
     void receive_udp();
     void take_datagram(std::span<const std::uint8_t> bytes);

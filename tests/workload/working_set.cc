@@ -131,10 +131,11 @@ bool WorkingSet::damage(std::uint64_t page, const std::string &kind) {
     } else if (kind == "stale") { // as if the page's last write had been missed
         last_step_[page]++;
         step_ = std::max(step_, last_step_[page]);
-    } else if (kind == "foreign")
-        fill((page + 1) % options_.pages, 0, kWords), words(page)[0] = page + 1;
-    else
+    } else if (kind == "foreign") { // another page in its place
+        std::copy_n(words((page + 1) % options_.pages), kWords, words(page));
+    } else {
         return false;
+    }
     return true;
 }
 
