@@ -101,6 +101,12 @@ Result<EventLoop::Source> EventLoop::add_signal(int signal, Handler handler) {
     return Source(std::move(state));
 }
 
+Status EventLoop::feed_watchdog() {
+    if (int r = sd_event_set_watchdog(event_, 1); r < 0)
+        return fail(-r, "event loop: watchdog");
+    return {};
+}
+
 void EventLoop::post(Handler task) {
     {
         std::lock_guard lock(mutex_);

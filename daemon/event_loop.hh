@@ -50,6 +50,9 @@ class EventLoop {
     // The signal is blocked in every thread (block_signals()).
     Result<Source> add_signal(int signal, Handler handler);
 
+    // Tells the service manager that the loop turns, if it wants to know.
+    Status feed_watchdog();
+
     // Runs `task` on the control thread, soon. From any thread; order is kept.
     void post(Handler task);
 

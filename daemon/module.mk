@@ -4,6 +4,9 @@
 control-srcs := $(sort $(wildcard daemon/control/*.cc))
 daemon-srcs  := $(sort $(wildcard daemon/*.cc)) $(control-srcs)
 cli-srcs     := $(sort $(wildcard daemon/cli/*.cc)) $(control-srcs)
+# What the unit tests link.
+daemon-unit-srcs := $(addprefix daemon/,config.cc node_state.cc retention.cc) $(control-srcs) \
+	$(filter-out daemon/cli/main.cc,$(wildcard daemon/cli/*.cc))
 
 PROGS += tlckptctl
 $(eval $(call program,tlckptctl,rel,$(cli-srcs),-lfmt))

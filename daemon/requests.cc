@@ -5,6 +5,7 @@
 
 #include "daemon/control/version.hh"
 #include "daemon/report.hh"
+#include "daemon/restore.hh"
 
 namespace ckpt {
 
@@ -12,26 +13,6 @@ namespace {
 
 using control::Json;
 using CallPtr = std::shared_ptr<Call>;
-
-// The request's arguments as a T, or the refusal is the answer.
-template <typename T> std::optional<T> arguments(Call &call) {
-    auto decoded = control::decode<T>(call.arguments());
-    if (!decoded)
-        call.answer(refuse(EINVAL, "the request's arguments are not right: {}",
-                                 call.arguments().dump()));
-    return decoded;
-}
-
-// "no checkpoint 7; there are 2 to 6"
-tl::unexpected<Refused> refuse_sn(PageStore &store, Sn sn) {
-    auto all = store.list();
-    if (!all)
-        return refuse(all.error());
-    if (all->empty())
-        return refuse(ENOENT, "no checkpoint {}: the store has none yet", sn);
-    return refuse(ENOENT, "no checkpoint {}: the store has {}, from {} to {} (tlckptctl list)",
-                        sn, all->size(), all->front().sn, all->back().sn);
-}
 
 Result<control::Store> store_report(PageStore &store, const Config &config) {
     auto usage = CKPT_TRY(store.usage());
@@ -122,6 +103,16 @@ Reply gc(const std::function<Result<GcReport>(bool)> &collect, bool dry_run) {
 
 } // namespace
 
+tl::unexpected<Refused> refuse_sn(PageStore &store, Sn sn) {
+    auto all = store.list();
+    if (!all)
+        return refuse(all.error());
+    if (all->empty())
+        return refuse(ENOENT, "no checkpoint {}: the store has none yet", sn);
+    return refuse(ENOENT, "no checkpoint {}: the store has {}, from {} to {} (tlckptctl list)", sn,
+                  all->size(), all->front().sn, all->back().sn);
+}
+
 void handle_requests(ControlServer &server, const RequestContext &context) {
     PageStore &store = context.store;
     server.handle(control::kStatus, [&server, context](CallPtr call) {
@@ -139,6 +130,7 @@ void handle_requests(ControlServer &server, const RequestContext &context) {
             server.run(std::move(call),
                        [&store, request](Call &) { return show(store, request->sn); });
     });
+    handle_restore(server, context);
     server.handle(control::kVerify, [&server, &store](CallPtr call) {
         server.run(std::move(call), [&store](Call &running) { return verify(store, running); });
     });

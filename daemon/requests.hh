@@ -2,6 +2,8 @@
 // What the control verbs of the node level do.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "daemon/config.hh"
@@ -17,6 +19,18 @@ struct RequestContext {
     const Config &config;
     std::uint64_t started_wall_ns;
 };
+
+// The request's arguments as a T; else the refusal is answered.
+template <typename T> std::optional<T> arguments(Call &call) {
+    auto decoded = control::decode<T>(call.arguments());
+    if (!decoded)
+        call.answer(refuse(EINVAL, "the request's arguments are not right: {}",
+                           call.arguments().dump()));
+    return decoded;
+}
+
+// "no checkpoint 7: the store has 5, from 2 to 6"
+tl::unexpected<Refused> refuse_sn(PageStore &store, Sn sn);
 
 // Registers all verbs of control/messages.hh. The context's parts outlive the
 // server.

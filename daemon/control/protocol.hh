@@ -11,6 +11,7 @@
 // arguments and replies.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -71,8 +72,8 @@ class LineBuffer {
     void append(std::string_view bytes) { bytes_ += bytes; }
     // The next whole line without its end.
     std::optional<std::string> next();
-    // More than the limit came without an end of line.
-    bool overflow() const { return bytes_.size() > limit_ && bytes_.find('\n') == bytes_.npos; }
+    // The next line is longer than the limit.
+    bool overflow() const { return std::min(bytes_.find('\n'), bytes_.size()) > limit_; }
 
   private:
     std::string bytes_;

@@ -168,7 +168,7 @@ Status write_pages(std::span<const ImageReader::Page> pages, Output &out) {
 
 Status write_restore_stream(ImageReader &image, int fd, const Progress &progress) {
     const GuestEntry &entry = image.entry();
-    if (entry.kind != GuestKind::pv && entry.kind != GuestKind::pvh)
+    if (entry.kind == GuestKind::hvm)
         return fail(EOPNOTSUPP, "guest {}: Xen can't restore a guest of its kind", entry.name);
     const NoSigpipe guard;
     Output out(fd);

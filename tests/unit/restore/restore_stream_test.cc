@@ -295,7 +295,7 @@ TEST(RestoreStream, DamageAndFullDiskArePassedOn) {
 
 TEST(RestoreStream, RefusesWhatXenCantRestore) {
     SyntheticImage image;
-    image.entry_.kind = GuestKind::process;
+    image.entry_.kind = GuestKind::hvm;
     const Fd sink(open("/dev/null", O_WRONLY));
     const Status refused = write_restore_stream(image, sink.get(), nullptr);
     ASSERT_FALSE(refused.has_value());

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "daemon/daemon.hh"
+
+#include <csignal>
+
+#include <systemd/sd-daemon.h>
+
+#include "daemon/control/version.hh"
+#include "daemon/control_server.hh"
+#include "daemon/event_loop.hh"
+#include "daemon/node_level.hh"
+#include "daemon/node_state.hh"
+#include "daemon/process_guests.hh"
+#include "daemon/requests.hh"
+#include "libckpt/vm/xen_backend.hh"
+
+namespace ckpt {
+
+namespace {
+
+Result<std::unique_ptr<GuestBackend>> open_backend(const Config &config) {
+    if (config.backend == "process")
+        return start_process_guests(config);
+    return open_xen_backend();
+}
+
+Result<std::unique_ptr<PageArena>> make_arena(const Config &config, Logger &logger) {
+    auto slots = config.staging_mib * 1024 * 1024 / PageBatch::kSlotBytes;
+    auto arena = CKPT_TRY(PageArena::create(static_cast<unsigned>(slots)));
+    if (!arena->locked())
+        logger.warning("staging memory is not locked (LimitMEMLOCK): pauses may wait for pages");
+    return arena;
+}
+
+Result<std::unique_ptr<PageStore>> open_store(const Config &config, PageArena &arena,
+                                              Logger &logger) {
+    StoreOptions options;
+    options.directory = config.store_directory;
+    options.node = config.node;
+    options.arena = &arena;
+    options.logger = &logger;
+    options.create = true;
+    auto store = PageStore::open(options);
+    if (!store)
+        return wrap(fmt::format("store {}", config.store_directory), store.error());
+    return store;
+}
+
+} // namespace
+
+// Each object outlives those made after it.
+Status run_daemon(const Config &config, Logger &logger) {
+    block_signals();
+    auto loop = CKPT_TRY(EventLoop::create());
+    CKPT_CHECK(loop->feed_watchdog());
+    auto end = [&] { loop->exit(0); };
+    auto sigterm = CKPT_TRY(loop->add_signal(SIGTERM, end));
+    auto sigint = CKPT_TRY(loop->add_signal(SIGINT, end));
+
+    auto backend = CKPT_TRY(open_backend(config));
+    auto state = CKPT_TRY(NodeState::load(config.state_directory));
+    auto arena = CKPT_TRY(make_arena(config, logger));
+    auto store = CKPT_TRY(open_store(config, *arena, logger));
+    auto node = CKPT_TRY(
+        NodeLevel::create({*loop, logger, *backend, *store, *arena, state, config}));
+    auto server = CKPT_TRY(ControlServer::create(*loop, logger, config.socket));
+    handle_requests(*server, {*node, *store, *backend, config, wall_clock_ns()});
+
+    logger.info("tlckptd {} on node {}, {}, store {}", control::kVersion, config.node,
+                backend->name(), config.store_directory);
+    ::sd_notify(0, "READY=1");
+    loop->run();
+    ::sd_notify(0, "STOPPING=1");
+    node->abandon_waiters();
+    return {};
+}
+
+} // namespace ckpt
