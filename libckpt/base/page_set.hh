@@ -27,6 +27,11 @@ class PageSet {
         for (std::size_t i = 0; i < other.words_.size(); i++)
             words_[i] |= other.words_[i];
     }
+    // Removes all that `other` has, whose limit is not above this one's.
+    void subtract(const PageSet &other) {
+        for (std::size_t i = 0; i < other.words_.size(); i++)
+            words_[i] &= ~other.words_[i];
+    }
     std::uint64_t count() const {
         std::uint64_t n = 0;
         for (std::uint64_t word : words_)
@@ -44,6 +49,16 @@ class PageSet {
         for (std::size_t i = 0; i < words_.size(); i++)
             for (std::uint64_t word = words_[i]; word; word &= word - 1)
                 visit(static_cast<Pfn>(i * 64 + static_cast<unsigned>(std::countr_zero(word))));
+    }
+    // Appends the first members not below `from` to `members`, up to `count`.
+    void first(Pfn from, std::size_t count, std::vector<Pfn> &members) const {
+        for (std::size_t i = from / 64; i < words_.size() && count > 0; i++) {
+            std::uint64_t word = words_[i];
+            if (i == from / 64)
+                word &= ~std::uint64_t{0} << (from % 64);
+            for (; word && count > 0; word &= word - 1, count--)
+                members.push_back(i * 64 + static_cast<unsigned>(std::countr_zero(word)));
+        }
     }
     std::span<std::uint64_t> words() { return words_; }
     std::span<const std::uint64_t> words() const { return words_; }

@@ -49,27 +49,32 @@ struct NodeIndexes {
 };
 
 struct NodeOptions {
-    std::string node;
+    std::string node{};
     std::uint32_t incarnation = 0;
-    NodeIndexes start;
+    NodeIndexes start{};
     Duration suspend_timeout = std::chrono::seconds(10); // one guest's
     Duration pause_timeout = std::chrono::seconds(20);   // request to captured, all guests
     // Tries of one request before it is given up. Once the cut has come there
     // is no giving up: the index is tried again, ever more slowly (R7).
     unsigned max_attempts = 3;
-    EarlyWriteOptions early;
-    // Rig only: every committed image is compared with a full re-read of the
-    // suspended guest. Makes the pause long.
+    EarlyWriteOptions early{};
+    // Rig only: every image is compared with a full re-read of the suspended
+    // guest, in the pause, which makes it long.
     bool verify = false;
 };
 
-// What a verification found: pages whose committed contents or type are not
-// those of the suspended guest.
+// What a verification found: pages whose contents or type in the image are not
+// those of the suspended guest, with who beside it may have written them
+// (Guest::page_role(); empty: nobody, which is an error of ours).
 struct VerifyResult {
+    struct Difference {
+        Pfn pfn = 0;
+        std::string role;
+    };
     Sn sn = 0;
     Uuid guest;
     std::uint64_t nr_compared = 0;
-    std::vector<Pfn> differing;
+    std::vector<Difference> differing;
 };
 
 // What others do at the steps of a node checkpoint, in this order (R4). Called
@@ -104,6 +109,7 @@ class NodeObserver {
     // A guest is not protected any more, and not by unprotect(): it died, or
     // its memory could not be followed.
     virtual void guest_lost(const Uuid &, const Error &) {}
+    // With NodeOptions::verify: before captured(), once for each guest.
     virtual void verified(const VerifyResult &) {}
 };
 

@@ -26,12 +26,12 @@ struct ProcessRegisters {
 };
 
 struct ProcessGuestSpec {
-    std::string name;
+    std::string name{};
     std::uint64_t nr_pages = 0;
     unsigned nr_vcpus = 1;
     // One step of a processor: writes to the memory as it likes, then returns
     // so that the guest can be suspended. Empty: the guest sleeps.
-    std::function<void(std::span<std::byte> memory, ProcessRegisters &registers)> work;
+    std::function<void(std::span<std::byte> memory, ProcessRegisters &registers)> work{};
     WriteTracking tracking = WriteTracking::best;
 };
 
