@@ -22,6 +22,6 @@ enum class PageType : std::uint8_t {
 };
 
 // Types 0xd..0xf have no contents: nothing is copied, stored or restored.
-inline bool has_contents(PageType type) { return static_cast<std::uint8_t>(type) < 0xd; }
+inline constexpr bool has_contents(PageType type) { return static_cast<std::uint8_t>(type) < 0xd; }
 
 } // namespace ckpt

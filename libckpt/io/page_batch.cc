@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "libckpt/base/assert.hh"
 
@@ -54,6 +55,18 @@ void PageBatch::add_empty(Pfn pfn, PageType type) {
     types_[count_] = type;
     places_[count_] = kNoPlace;
     count_++;
+}
+
+void PageBatch::drop_contents(std::size_t i) {
+    CKPT_ASSERT(i < count_ && places_[i] != kNoPlace);
+    const auto place = std::exchange(places_[i], kNoPlace);
+    const auto last = static_cast<std::uint16_t>(--contents_);
+    if (place == last)
+        return;
+    auto moved = std::find(places_.begin(), places_.begin() + count_, last);
+    std::memcpy(slot_ + kPageSize * (1 + std::size_t{place}),
+                slot_ + kPageSize * (1 + std::size_t{last}), kPageSize);
+    *moved = place;
 }
 
 const std::byte *PageBatch::data(std::size_t i) const {

@@ -47,9 +47,13 @@ class PageBatch {
     // Records that `pfn` has no contents (hole, broken, XALLOC).
     void add_empty(Pfn pfn, PageType type);
 
+    // Page i's contents need no place (they are all zero): data(i) becomes
+    // null, and the last page's contents move into the room.
+    void drop_contents(std::size_t i);
+
     Pfn pfn(std::size_t i) const { return pfns_[i]; }
     PageType type(std::size_t i) const { return types_[i]; }
-    // Contents of page i, or null where its type has none.
+    // Contents of page i; null where its type has none or they were dropped.
     const std::byte *data(std::size_t i) const;
     // The contents of all pages that have some, back to back.
     std::span<const std::byte> contents() const;

@@ -17,6 +17,7 @@
 #include "libckpt/base/page.hh"
 #include "libckpt/base/result.hh"
 #include "libckpt/base/uuid.hh"
+#include "libckpt/io/disk.hh"
 #include "libckpt/io/page_batch.hh"
 #include "libckpt/vm/guest_backend.hh"
 
@@ -47,10 +48,11 @@ struct GuestEntry {
     bool full = false;           // a full capture, not an increment
     Pfn pfn_limit = 0;
     std::uint64_t nr_pages = 0;  // pages in the image
-    std::uint64_t nr_new = 0;    // distinct pages stored for this checkpoint
+    std::uint64_t nr_new = 0;    // distinct pages new in this checkpoint (by the store)
+    std::uint64_t nr_zero = 0;   // of these: all zero, without contents stored (by the store)
     std::uint64_t nr_early = 0;  // page records written before the pause
     std::uint64_t nr_paused = 0; // pages copied in the pause
-    std::uint64_t bytes_written = 0;
+    std::uint64_t bytes_written = 0; // to the store, overhead included (by the store)
     StageTimes times;
 };
 
@@ -61,10 +63,14 @@ struct Manifest {
     std::uint32_t incarnation = 0;
     CheckpointKind kind = CheckpointKind::basic;
     std::uint64_t cut_wall_ns = 0;   // when, Unix epoch
-    std::uint64_t durable_ns = 0;    // cut to committed
+    std::uint64_t durable_ns = 0;    // cut to committed; 0: the store fills it in
     std::uint64_t suspend_skew = 0;  // first to last guest suspended, ns
     StageTimes times;
+    std::string producer; // program and version that took it
+    std::string platform; // what the guests ran on: "xen 4.17.7"
     std::vector<GuestEntry> guests;
+    // In list(): the manifest can't be used, and why; only sn is set then.
+    std::string damage;
 };
 
 // One guest's part of the open checkpoint: used by that guest's worker thread
@@ -72,12 +78,14 @@ struct Manifest {
 class GuestWriter {
   public:
     virtual ~GuestWriter() = default;
-    // Queues the batch; its slot comes back to the arena once written. A page
-    // written again supersedes its earlier record. A failed write is told here
-    // or by seal() at the latest.
+    // Queues the batch, does not wait; its slot comes back to the arena once
+    // written. A page written again supersedes its earlier record. A failed
+    // write is told here or by seal() at the latest.
     virtual Status write(PageBatch batch) = 0;
     // Everything written and flushed, index and state stored; after it the
-    // part can be committed. `full`: the image starts anew here.
+    // part can be committed, or destroyed. `full`: the image starts anew here.
+    // After an error the part can only be destroyed. EINVAL: an increment
+    // without a full checkpoint before it, or a pfn not below pfn_limit.
     virtual Status seal(const StateRecords &state, GuestEntry entry) = 0;
     virtual std::uint64_t bytes_written() const = 0;
 };
@@ -117,6 +125,8 @@ struct GcReport {
     std::vector<Sn> dropped;       // checkpoints
     std::uint64_t bytes_freed = 0; // or would be, in a dry run
     std::uint64_t bytes_moved = 0; // live pages rewritten out of sparse segments
+    // What could not be collected, and why; a later collection tries again.
+    std::vector<std::string> problems;
 };
 
 struct StoreUsage {
@@ -130,38 +140,52 @@ struct StoreOptions {
     std::uint32_t incarnation = 0;
     PageArena *arena = nullptr; // whose slots are registered with the rings
     Logger *logger = nullptr;
-    bool create = false;        // make a new store if the directory has none
+    bool create = false;        // make a new store if the directory is new or empty
     bool read_only = false;     // tools that only look: no lock, no write
+    // A new segment is begun when one has reached this size.
+    std::uint64_t segment_bytes = std::uint64_t{256} << 20;
+    DiskObserver *disk_observer = nullptr; // tests: sees each step, may fail it
 };
 
-// Thread-safe. One process at a time may open a store for writing: EBUSY
-// names the holder.
+// Thread-safe. One process at a time may open a node's part of a store for
+// writing, with an incarnation that is not below the one before (R14).
 class PageStore {
   public:
     virtual ~PageStore() = default;
 
     // Checks format version and owner, ignores what was never committed.
-    // Errors: ENOENT no store here, EPROTONOSUPPORT unknown format version,
-    // EROFS, EBUSY a second writer, EBADMSG damaged superblock.
+    // Errors: ENOENT no store here, EPROTONOSUPPORT unknown format version
+    // (names it and the known one), EROFS, EBUSY a second writer (names it),
+    // ESTALE an older incarnation, EBADMSG damaged superblock, ENOTEMPTY not a
+    // store and not to be made one.
     static Result<std::unique_ptr<PageStore>> open(const StoreOptions &options);
 
     // Starts one guest's part of the next node checkpoint (early writes go
-    // here). Only one is open per guest.
+    // here). Only one is open per guest (EBUSY); the next may begin once it is
+    // sealed, before it is committed. An increment builds on the guest's part
+    // sealed before it, or else on its newest committed checkpoint.
     virtual Result<std::unique_ptr<GuestWriter>> begin_guest(const Uuid &uuid) = 0;
     // Makes sealed parts one durable node checkpoint: all or nothing. The
-    // guests' entries come from the parts. EEXIST: this sn is committed;
-    // ENOSPC and others: nothing of it is listed.
+    // guests' entries come from the parts, node and incarnation from the
+    // store's options. Errors: EEXIST this sn is committed; EINVAL it is not
+    // above all of this incarnation; ESTALE an increment builds on a part that
+    // was not committed (a full one is needed); ENOSPC and others. With any,
+    // nothing of it is listed, and the parts can be tried again.
     virtual Status commit(Manifest manifest,
                           std::span<const std::unique_ptr<GuestWriter>> parts) = 0;
 
-    // Committed checkpoints of this node, ascending sn.
+    // Committed checkpoints of this node, ascending sn; unreadable ones too,
+    // with their `damage`.
     virtual Result<std::vector<Manifest>> list() = 0;
     virtual Result<Manifest> manifest(Sn sn) = 0;
     virtual Result<std::unique_ptr<ImageReader>> open_image(Sn sn, const Uuid &uuid) = 0;
 
+    // Reads everything that this node's checkpoints refer to. ECANCELED.
     virtual Result<VerifyReport> verify(const Progress &progress) = 0;
     // Drops the checkpoints older than `keep_from` (R13: the node's member of
-    // L(K)) and the space that no kept one refers to.
+    // L(K)) and the space that no kept one refers to. Checkpoints go on
+    // meanwhile. What a reader uses stays until the next collection. Errors:
+    // EINVAL nothing would be kept; EBADMSG a kept manifest is damaged.
     virtual Result<GcReport> collect_garbage(Sn keep_from, bool dry_run) = 0;
     virtual Result<StoreUsage> usage() = 0;
 };

@@ -99,6 +99,26 @@ TEST(PageBatch, MovesWithItsPages) {
     EXPECT_EQ(arena->nr_free(), 1u);
 }
 
+TEST(PageBatch, DroppedContentsLeaveNoGap) {
+    auto arena = arena_of(1);
+    PageBatch batch = arena->get();
+    for (Pfn pfn = 0; pfn < 5; pfn++)
+        std::memset(batch.add(pfn, PageType::normal), static_cast<int>(pfn), kPageSize);
+    batch.drop_contents(4); // the last one
+    batch.drop_contents(1);
+    EXPECT_EQ(batch.size(), 5u);
+    EXPECT_EQ(batch.nr_contents(), 3u);
+    std::set<std::size_t> places;
+    for (std::size_t i : {0u, 2u, 3u}) {
+        ASSERT_NE(batch.data(i), nullptr);
+        EXPECT_EQ(batch.data(i)[kPageSize - 1], static_cast<std::byte>(i));
+        places.insert(static_cast<std::size_t>(batch.data(i) - batch.contents().data()));
+    }
+    EXPECT_EQ(places, (std::set<std::size_t>{0, kPageSize, 2 * kPageSize}));
+    EXPECT_EQ(batch.data(1), nullptr);
+    EXPECT_EQ(batch.data(4), nullptr);
+}
+
 TEST(PageBatchDeathTest, FullAndMistypedAreRefused) {
     auto arena = arena_of(1);
     PageBatch batch = arena->get();

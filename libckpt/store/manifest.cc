@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "libckpt/store/manifest.hh"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "libckpt/base/page.hh"
+#include "libckpt/store/block.hh"
+
+namespace ckpt {
+
+namespace {
+
+constexpr std::string_view kSuffix = ".manifest";
+
+class Writer {
+  public:
+    Writer() : bytes_(sizeof(tlckpt_head)) {}
+    void item(std::uint32_t type, const void *body, std::size_t length) {
+        const tlckpt_item item{type, static_cast<std::uint32_t>(length)};
+        append(&item, sizeof item);
+        append(body, length);
+        bytes_.resize((bytes_.size() + 7) & ~std::size_t{7});
+    }
+    template <typename T> void item(std::uint32_t type, const T &body) {
+        item(type, &body, sizeof body);
+    }
+    void text(std::uint32_t type, const std::string &text) { item(type, text.data(), text.size()); }
+    std::vector<std::byte> finish() {
+        item(TLCKPT_ITEM_END, nullptr, 0);
+        seal_block(bytes_, TLCKPT_MAGIC_MANIFEST);
+        return std::move(bytes_);
+    }
+
+  private:
+    void append(const void *data, std::size_t length) {
+        const auto *from = static_cast<const std::byte *>(data);
+        bytes_.insert(bytes_.end(), from, from + length);
+    }
+    std::vector<std::byte> bytes_;
+};
+
+tlckpt_times encode(const StageTimes &t) {
+    return {t.suspend, t.registers, t.memory, t.disk, t.channel, t.resume, t.stopped};
+}
+StageTimes decode(const tlckpt_times &t) {
+    return {t.suspend, t.registers, t.memory, t.disk, t.channel, t.resume, t.stopped};
+}
+
+tlckpt_item_guest encode(const GuestEntry &entry) {
+    tlckpt_item_guest item{};
+    std::memcpy(item.uuid, entry.uuid.bytes.data(), sizeof item.uuid);
+    item.kind = static_cast<std::uint8_t>(entry.kind);
+    item.tracking = static_cast<std::uint8_t>(entry.tracking);
+    item.full = entry.full;
+    item.pfn_limit = entry.pfn_limit;
+    item.nr_pages = entry.nr_pages;
+    item.nr_new = entry.nr_new;
+    item.nr_zero = entry.nr_zero;
+    item.nr_early = entry.nr_early;
+    item.nr_paused = entry.nr_paused;
+    item.bytes_written = entry.bytes_written;
+    item.times = encode(entry.times);
+    return item;
+}
+
+GuestEntry decode(const tlckpt_item_guest &item) {
+    GuestEntry entry;
+    std::memcpy(entry.uuid.bytes.data(), item.uuid, sizeof item.uuid);
+    entry.kind = static_cast<GuestKind>(item.kind);
+    entry.tracking = static_cast<Tracking>(item.tracking);
+    entry.full = item.full != 0;
+    entry.pfn_limit = item.pfn_limit;
+    entry.nr_pages = item.nr_pages;
+    entry.nr_new = item.nr_new;
+    entry.nr_zero = item.nr_zero;
+    entry.nr_early = item.nr_early;
+    entry.nr_paused = item.nr_paused;
+    entry.bytes_written = item.bytes_written;
+    entry.times = decode(item.times);
+    return entry;
+}
+
+// Reads items one by one and puts each where it belongs.
+class Reader {
+  public:
+    Reader(std::span<const std::byte> bytes, std::string_view where)
+        : bytes_(bytes), where_(where) {}
+
+    Result<StoredManifest> read() {
+        for (at_ = sizeof(tlckpt_head);;) {
+            tlckpt_item item;
+            if (bytes_.size() - at_ < sizeof item)
+                return fail(EBADMSG, "{}: no end", where_);
+            std::memcpy(&item, bytes_.data() + at_, sizeof item);
+            if (item.length > bytes_.size() - at_ - sizeof item)
+                return fail(EBADMSG, "{}: item at {} is too long", where_, at_);
+            if (item.type == TLCKPT_ITEM_END)
+                break;
+            body_ = bytes_.subspan(at_ + sizeof item, item.length);
+            CKPT_CHECK(take(item.type));
+            at_ += (sizeof item + item.length + 7) & ~std::size_t{7};
+            at_ = std::min(at_, bytes_.size());
+        }
+        if (stored_.manifest.sn == 0)
+            return fail(EBADMSG, "{}: no checkpoint in it", where_);
+        return std::move(stored_);
+    }
+
+  private:
+    Status take(std::uint32_t type) {
+        Manifest &manifest = stored_.manifest;
+        switch (type) {
+        case TLCKPT_ITEM_CHECKPOINT:
+            return take_checkpoint();
+        case TLCKPT_ITEM_NODE:
+            manifest.node = text();
+            return {};
+        case TLCKPT_ITEM_PRODUCER:
+            manifest.producer = text();
+            return {};
+        case TLCKPT_ITEM_PLATFORM:
+            manifest.platform = text();
+            return {};
+        case TLCKPT_ITEM_GUEST: {
+            const auto item = CKPT_TRY(body<tlckpt_item_guest>());
+            manifest.guests.push_back(decode(item));
+            stored_.storage.emplace_back();
+            return {};
+        }
+        case TLCKPT_ITEM_GUEST_NAME:
+        case TLCKPT_ITEM_GUEST_STATE:
+        case TLCKPT_ITEM_GUEST_RUNS:
+            return take_of_guest(type);
+        default:
+            if (type & TLCKPT_ITEM_OPTIONAL)
+                return {};
+            return fail(EPROTONOSUPPORT, "{}: item of type {} at {} is unknown to this program",
+                        where_, type, at_);
+        }
+    }
+
+    Status take_checkpoint() {
+        const auto item = CKPT_TRY(body<tlckpt_item_checkpoint>());
+        Manifest &manifest = stored_.manifest;
+        manifest.sn = item.sn;
+        manifest.prev = item.prev;
+        manifest.incarnation = item.incarnation;
+        manifest.kind = static_cast<CheckpointKind>(item.kind);
+        manifest.cut_wall_ns = item.cut_wall_ns;
+        manifest.durable_ns = item.durable_ns;
+        manifest.suspend_skew = item.suspend_skew_ns;
+        manifest.times = decode(item.times);
+        return {};
+    }
+
+    Status take_of_guest(std::uint32_t type) {
+        if (stored_.storage.empty())
+            return fail(EBADMSG, "{}: item of type {} at {} has no guest", where_, type, at_);
+        if (type == TLCKPT_ITEM_GUEST_NAME) {
+            stored_.manifest.guests.back().name = text();
+        } else if (type == TLCKPT_ITEM_GUEST_STATE) {
+            stored_.storage.back().state = CKPT_TRY(body<tlckpt_item_state>());
+        } else {
+            RunList &runs = stored_.storage.back().runs;
+            runs.resize(body_.size() / sizeof(tlckpt_item_run));
+            if (!runs.empty())
+                std::memcpy(runs.data(), body_.data(), runs.size() * sizeof runs[0]);
+        }
+        return {};
+    }
+
+    std::string text() const {
+        return {reinterpret_cast<const char *>(body_.data()), body_.size()};
+    }
+    template <typename T> Result<T> body() const {
+        if (body_.size() < sizeof(T))
+            return fail(EBADMSG, "{}: item at {} is too short", where_, at_);
+        T item;
+        std::memcpy(&item, body_.data(), sizeof item);
+        return item;
+    }
+
+    std::span<const std::byte> bytes_, body_;
+    std::string_view where_;
+    std::size_t at_ = 0;
+    StoredManifest stored_;
+};
+
+} // namespace
+
+int StoredManifest::find(const Uuid &guest) const {
+    const auto found = std::ranges::find(manifest.guests, guest, &GuestEntry::uuid);
+    return found == manifest.guests.end() ? -1
+                                          : static_cast<int>(found - manifest.guests.begin());
+}
+
+std::vector<std::byte> encode_manifest(const StoredManifest &stored) {
+    const Manifest &m = stored.manifest;
+    Writer writer;
+    writer.item(TLCKPT_ITEM_CHECKPOINT,
+                tlckpt_item_checkpoint{m.sn, m.prev, m.incarnation,
+                                       static_cast<std::uint32_t>(m.kind), m.cut_wall_ns,
+                                       m.durable_ns, m.suspend_skew, encode(m.times)});
+    writer.text(TLCKPT_ITEM_NODE, m.node);
+    writer.text(TLCKPT_ITEM_PRODUCER, m.producer);
+    writer.text(TLCKPT_ITEM_PLATFORM, m.platform);
+    for (std::size_t i = 0; i < m.guests.size(); i++) {
+        const GuestStorage &storage = stored.storage[i];
+        writer.item(TLCKPT_ITEM_GUEST, encode(m.guests[i]));
+        writer.text(TLCKPT_ITEM_GUEST_NAME, m.guests[i].name);
+        writer.item(TLCKPT_ITEM_GUEST_STATE, storage.state);
+        writer.item(TLCKPT_ITEM_GUEST_RUNS, storage.runs.data(),
+                    storage.runs.size() * sizeof(tlckpt_item_run));
+    }
+    return writer.finish();
+}
+
+Result<StoredManifest> decode_manifest(std::span<const std::byte> bytes, std::string_view where) {
+    CKPT_CHECK(check_block(bytes, TLCKPT_MAGIC_MANIFEST, where));
+    return Reader(bytes, where).read();
+}
+
+Catalog::Catalog(const Disk &disk, const std::string &node)
+    : disk_(disk), folder_(fmt::format("{}/{}", kNodesFolder, node)) {}
+
+std::string Catalog::path(Sn sn) const { return fmt::format("{}/{:020}{}", folder_, sn, kSuffix); }
+
+Result<std::vector<Sn>> Catalog::indexes() const {
+    std::vector<Sn> indexes;
+    for (const FileInfo &file : CKPT_TRY(disk_.list(folder_))) {
+        const std::string_view name = file.name;
+        if (!name.ends_with(kSuffix))
+            continue;
+        Sn sn = 0;
+        const char *end = name.data() + name.size() - kSuffix.size();
+        const auto [stop, error] = std::from_chars(name.data(), end, sn);
+        if (error == std::errc() && stop == end)
+            indexes.push_back(sn);
+    }
+    std::ranges::sort(indexes);
+    return indexes;
+}
+
+Result<StoredManifest> Catalog::read(Sn sn) const {
+    const std::string file = path(sn);
+    const std::string where = disk_.full_path(file);
+    auto bytes = disk_.read(file);
+    if (!bytes.has_value() && bytes.error().is(ENOENT))
+        return fail(ENOENT, "{}: no checkpoint {}", disk_.full_path(folder_), sn);
+    auto stored = CKPT_TRY(decode_manifest(CKPT_TRY(std::move(bytes)), where));
+    if (stored.manifest.sn != sn)
+        return fail(EBADMSG, "{}: is of checkpoint {}", where, stored.manifest.sn);
+    return stored;
+}
+
+Status Catalog::put(const StoredManifest &stored) const {
+    return disk_.replace(path(stored.manifest.sn), encode_manifest(stored));
+}
+
+Status Catalog::remove(Sn sn) const { return disk_.remove(path(sn)); }
+
+Result<std::vector<std::string>> list_nodes(const Disk &disk) {
+    std::vector<std::string> nodes;
+    for (FileInfo &file : CKPT_TRY(disk.list(kNodesFolder)))
+        nodes.push_back(std::move(file.name));
+    return nodes;
+}
+
+} // namespace ckpt

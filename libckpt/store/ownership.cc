@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "libckpt/store/ownership.hh"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cstring>
+#include <optional>
+
+#include "libckpt/base/clock.hh"
+#include "libckpt/store/block.hh"
+#include "libckpt/store/guest_files.hh"
+#include "libckpt/store/manifest.hh"
+
+namespace ckpt {
+
+namespace {
+
+constexpr const char *kSuperblock = "superblock";
+
+std::string host_name() {
+    std::array<char, 65> name{};
+    ::gethostname(name.data(), name.size() - 1);
+    return name.data();
+}
+
+// Nothing: never opened for writing.
+Result<std::optional<tlckpt_owner>> read_owner(const Disk &disk, const std::string &path) {
+    if (!disk.exists(path))
+        return std::optional<tlckpt_owner>();
+    const auto bytes = CKPT_TRY(disk.read(path));
+    const std::string where = fmt::format(
+        "{} (to be removed if no other host uses this node's part)", disk.full_path(path));
+    CKPT_CHECK(check_block(bytes, TLCKPT_MAGIC_OWNER, where));
+    tlckpt_owner owner{};
+    if (bytes.size() != sizeof owner)
+        return fail(EBADMSG, "{}: {} bytes", where, bytes.size());
+    std::memcpy(&owner, bytes.data(), sizeof owner);
+    return std::optional(owner);
+}
+
+Result<Fd> lock_node(const Disk &disk, const std::string &folder) {
+    const std::string path = folder + "/lock";
+    if (auto made = disk.create(path); !made.has_value() && !made.error().is(EEXIST))
+        return made;
+    Fd lock(::open(disk.full_path(path).c_str(), O_RDWR | O_CLOEXEC));
+    if (!lock)
+        return fail(errno, "{}", disk.full_path(path));
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0)
+        return lock;
+    if (errno != EWOULDBLOCK)
+        return fail(errno, "{}: locking", disk.full_path(path));
+    auto owner = read_owner(disk, folder + "/owner");
+    if (owner.has_value() && owner->has_value())
+        return fail(EBUSY, "{}: in use by process {} on host {}, incarnation {}",
+                    disk.full_path(folder), (*owner)->pid, get_text((*owner)->host),
+                    (*owner)->incarnation);
+    return fail(EBUSY, "{}: in use by another process", disk.full_path(folder));
+}
+
+} // namespace
+
+Status create_store(const std::string &directory, DiskObserver *observer) {
+    if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)
+        return fail(errno, "store {}", directory);
+    const Disk disk = CKPT_TRY(Disk::open(directory, observer));
+    for (const FileInfo &file : CKPT_TRY(disk.list("")))
+        // A new file system has lost+found; a creation that was cut short
+        // leaves its folders.
+        if (file.name != "lost+found" && file.name != kNodesFolder && file.name != kGuestsFolder &&
+            file.name != std::string(kSuperblock) + ".tmp")
+            return fail(ENOTEMPTY, "store {}: has other files ({}) and no superblock", directory,
+                        file.name);
+    for (const char *folder : {kNodesFolder, kGuestsFolder}) {
+        CKPT_CHECK(disk.make_dir(folder));
+        if (!CKPT_TRY(disk.list(folder)).empty())
+            return fail(ENOTEMPTY, "store {}: has a store's files in {}/, but no superblock",
+                        directory, folder);
+    }
+    tlckpt_superblock superblock{};
+    if (::getrandom(superblock.store_uuid, sizeof superblock.store_uuid, 0) !=
+        sizeof superblock.store_uuid)
+        return fail(errno, "store {}: random identity", directory);
+    superblock.created_ns = wall_clock_ns();
+    superblock.page_bytes = TLCKPT_BLOCK;
+    seal_block(superblock, TLCKPT_MAGIC_SUPERBLOCK);
+    return disk.replace(kSuperblock, std::as_bytes(std::span(&superblock, 1)));
+}
+
+Status check_superblock(const Disk &disk) {
+    if (!disk.exists(kSuperblock))
+        return fail(ENOENT, "store {}: no store here (no superblock)", disk.directory());
+    const auto bytes = CKPT_TRY(disk.read(kSuperblock));
+    const std::string where = disk.full_path(kSuperblock);
+    CKPT_CHECK(check_block(bytes, TLCKPT_MAGIC_SUPERBLOCK, where));
+    tlckpt_superblock superblock;
+    if (bytes.size() != sizeof superblock)
+        return fail(EBADMSG, "{}: {} bytes", where, bytes.size());
+    std::memcpy(&superblock, bytes.data(), sizeof superblock);
+    if (superblock.page_bytes != TLCKPT_BLOCK)
+        return fail(EPROTONOSUPPORT, "{}: pages of {} bytes, this program knows {}", where,
+                    superblock.page_bytes, TLCKPT_BLOCK);
+    return {};
+}
+
+Result<Ownership> Ownership::take(const Disk &disk, const std::string &node,
+                                  std::uint32_t incarnation) {
+    const std::string folder = fmt::format("{}/{}", kNodesFolder, node);
+    CKPT_CHECK(disk.make_dir(folder));
+    Ownership ownership(CKPT_TRY(lock_node(disk, folder)));
+    const auto before = CKPT_TRY(read_owner(disk, folder + "/owner"));
+    if (before && before->incarnation > incarnation)
+        return fail(ESTALE, "{}: was opened by incarnation {}, this is the older {}",
+                    disk.full_path(folder), before->incarnation, incarnation);
+    tlckpt_owner owner{};
+    owner.incarnation = incarnation;
+    owner.pid = static_cast<std::uint32_t>(::getpid());
+    owner.opened_ns = wall_clock_ns();
+    put_text(owner.host, host_name());
+    seal_block(owner, TLCKPT_MAGIC_OWNER);
+    CKPT_CHECK(disk.replace(folder + "/owner", std::as_bytes(std::span(&owner, 1))));
+    return ownership;
+}
+
+Status check_node_name(const std::string &node) {
+    constexpr std::string_view kAllowed =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    if (node.empty() || node.size() > 63 || node[0] == '.' ||
+        node.find_first_not_of(kAllowed) != std::string::npos)
+        return fail(EINVAL, "node name \"{}\": 1 to 63 letters, digits, '-', '_' or '.'", node);
+    return {};
+}
+
+} // namespace ckpt
