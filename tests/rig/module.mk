@@ -2,14 +2,17 @@
 # Real Xen hosts under emulation; how to use them: tests/rig/run.
 SCENARIO ?= smoke
 
+$(eval $(call program,tlckpt-suspend-watch,rel,tests/rig/suspend_watch.c,-lxenctrl))
+rig-programs := $(O)/bin/tlckpt-suspend-watch
+
 .PHONY: rig rig-shell
-rig: all
+rig: all $(rig-programs)
 	tests/rig/run -O $(O) -v $(SCENARIO)
 
-rig-shell: all
+rig-shell: all $(rig-programs)
 	tests/rig/run -O $(O) --shell
 
 RINGS += test-rig
-test-rig: all
+test-rig: all $(rig-programs)
 	@mkdir -p $(O)/results
 	tests/rig/run -O $(O) -j 2 -t $(O)/results/test-rig.tap
