@@ -6,16 +6,17 @@ import shutil
 import subprocess
 
 # SMAP kills a PV Dom0 in its first instructions; RDTSCP and AVX break PVH
-# guests under QEMU's emulated SVM.
+# guests under QEMU's emulated SVM. Xen's lazy FPU switching loses SSE registers
+# between domains under emulation, hence eager-fpu.
 CPU = ("max,-smap,-smep,-pku,-la57,-rdtscp,-avx,-avx2,-fma,-f16c,-avx512f,-avx-vnni,-vaes,"
        "-vpclmulqdq")
 XEN_ARGS = ("dom0_mem={dom0}M,max:{dom0}M dom0_max_vcpus=1 dom0_vcpus_pin loglvl=warning "
-            "guest_loglvl=warning console=com1 com1=115200,8n1 noreboot sched=credit spec-ctrl=no xpti=off")
+            "guest_loglvl=warning console=com1 com1=115200,8n1 noreboot sched=credit spec-ctrl=no,eager-fpu xpti=off")
 DOM0_ARGS = "console=hvc0 mitigations=off net.ifnames=0 raid=noautodetect loglevel=5 rig_node={node} {extra}"
 
 # What must not be on a console of Xen, a Dom0 or a guest.
 BAD_LINE = re.compile(
-    r"\bBUG\b|WARNING:|\bOops\b|Kernel panic|Panic on CPU|general protection fault|"
+    r"\bBUG\b|WARNING:|\bOops\b|Kernel panic|Panic on CPU|general protection fault|segfault at|"
     r"\(XEN\).*(Assertion|WARN|FATAL|[Cc]rash|Insn mismatch|Xen call trace)|"
     r"Call Trace:|possible circular locking|possible recursive locking|inconsistent lock state|"
     r"suspicious RCU usage|soft lockup|hung_task|blocked for more than|detected stalls|"

@@ -82,6 +82,8 @@ guest_exists() { xl domid "$1" >/dev/null 2>&1; }
 guest_pings() { ping -c1 -W1 -q "$(guest_ip "$1")" >/dev/null 2>&1; }
 guest_wait_up() { poll "${2:-60}" guest_pings "$1"; }
 guest_console() { cat "/run/out/consoles/guest-$1.log"; }
+# guest_run NAME COMMAND: in the guest's shell; its output comes here
+guest_run() { printf '%s; exit\n' "$2" | timeout 30 busybox nc "$(guest_ip "$1")" 23; }
 guest_destroy_all() {
 	xl list | awk 'NR > 1 && $1 != "Domain-0" { print $2 }' | xargs -r -n1 xl destroy
 }
@@ -90,3 +92,5 @@ guest_suspended() { xl list "$1" 2>/dev/null | awk 'NR == 2 { exit $5 !~ /s/ }';
 
 # shellcheck source=tests/rig/lib-daemon.sh
 . /rig/lib-daemon.sh
+# shellcheck source=tests/rig/lib-workload.sh
+. /rig/lib-workload.sh
