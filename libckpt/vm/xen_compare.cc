@@ -83,9 +83,8 @@ Result<std::uint64_t> Compare::add_changed(PageSet &dirty) {
         if (const int error = xen_page_types(calls_, asked_.data(), count))
             return fail(error, "domain {}: can't get page types", domid_);
         for (unsigned i = 0; i < count; i++) {
-            const auto type = chunk.frames[i] == kNoFrame
-                                  ? PageType::hole
-                                  : static_cast<PageType>(static_cast<std::uint32_t>(asked_[i]) >> 28);
+            const PageType type =
+                chunk.frames[i] == kNoFrame ? PageType::hole : page_type(asked_[i]);
             if (has_contents(type) && chunk.errors[i])
                 return fail(EIO, "domain {}: page {:#x} can't be mapped", domid_, first + i);
             if (changed(first + i, type, chunk.mapping.page(i))) {

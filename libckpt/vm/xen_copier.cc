@@ -12,10 +12,6 @@ namespace {
 // No type of Xen's: the page can't be had while the guest runs.
 constexpr PageType kNotNow{0xff};
 
-PageType page_type(std::uint64_t info) {
-    return static_cast<PageType>(static_cast<std::uint32_t>(info) >> 28);
-}
-
 } // namespace
 
 Copier::Copier(Handles &handles, std::uint32_t domid, xen_calls *calls, const Space &space)

@@ -20,37 +20,45 @@ Result<std::unique_ptr<Guest>> XenGuest::open(GuestInfo info,
 Status XenGuest::init(std::shared_ptr<MachineTable> machine) {
     handles_ = CKPT_TRY(Handles::open());
     const auto domain = CKPT_TRY(domain_info(handles_.control.get(), info_.domid));
-    CKPT_CHECK(open_memory(domain, std::move(machine)));
-    rings_ = CKPT_TRY(daemon_rings(handles_, info_.domid, info_.kind, *space_));
-    suspender_ = CKPT_TRY(Suspender::open(handles_, info_.domid));
-    return {};
-}
-
-Status XenGuest::open_memory(const xc_domaininfo_t &domain, std::shared_ptr<MachineTable> machine) {
-    const PvSpace *pv = nullptr;
-    if (info_.kind == GuestKind::pv) {
-        auto space = CKPT_TRY(PvSpace::open(handles_, domain, std::move(machine)));
-        pv = space.get();
-        space_ = std::move(space);
-    } else {
-        space_ = CKPT_TRY(open_pvh_space(handles_, info_.domid));
-    }
-    info_.pfn_limit = space_->limit();
-    calls_.reset(xen_calls_open(handles_.control.get(), info_.domid, space_->limit()));
-    if (!calls_)
-        return fail(ENOMEM, "no memory for hypercall buffers");
+    if (info_.kind == GuestKind::pv)
+        CKPT_CHECK(open_pv(domain, std::move(machine)));
+    else
+        CKPT_CHECK(open_pvh(domain));
     copier_ = std::make_unique<Copier>(handles_, info_.domid, calls_.get(), *space_);
     if (info_.tracking == Tracking::compare)
         compare_ = CKPT_TRY(Compare::create(handles_, info_.domid, calls_.get(), *space_));
     else
         log_ = std::make_unique<LogDirty>(handles_, info_.domid, info_.kind, calls_.get(), *space_);
-    if (pv) {
-        state_ = CKPT_TRY(open_pv_state(handles_, info_.domid, calls_.get(), *pv, info_.nr_vcpus));
-        return {};
-    }
+    rings_ = CKPT_TRY(daemon_rings(handles_, info_.domid, info_.kind, *space_));
+    suspender_ = CKPT_TRY(Suspender::open(handles_, info_.domid));
+    return {};
+}
+
+Status XenGuest::open_calls() {
+    info_.pfn_limit = space_->limit();
+    calls_.reset(xen_calls_open(handles_.control.get(), info_.domid, space_->limit()));
+    if (!calls_)
+        return fail(ENOMEM, "no memory for hypercall buffers");
+    return {};
+}
+
+Status XenGuest::open_pvh(const xc_domaininfo_t &domain) {
+    auto space = CKPT_TRY(PvhSpace::open(handles_, domain));
+    pvh_ = space.get();
+    space_ = std::move(space);
+    CKPT_CHECK(open_calls());
     state_ = CKPT_TRY(open_hvm_state(handles_, info_.domid));
-    balloon_ = std::make_unique<Balloon>(handles_, info_.domid, calls_.get(), space_->limit());
+    balloon_ = std::make_unique<Balloon>(handles_, info_.domid, calls_.get(), *pvh_);
     return balloon_->start();
+}
+
+Status XenGuest::open_pv(const xc_domaininfo_t &domain, std::shared_ptr<MachineTable> machine) {
+    auto space = CKPT_TRY(PvSpace::open(handles_, domain, std::move(machine)));
+    const PvSpace &pv = *space;
+    space_ = std::move(space);
+    CKPT_CHECK(open_calls());
+    state_ = CKPT_TRY(open_pv_state(handles_, info_.domid, calls_.get(), pv, info_.nr_vcpus));
+    return {};
 }
 
 XenGuest::~XenGuest() {
@@ -68,8 +76,10 @@ Status XenGuest::stop_dirty_log() {
 }
 
 Status XenGuest::all_pages(PageSet &pages) {
-    if (balloon_)
-        return balloon_->all_pages(pages);
+    if (pvh_) {
+        pages.merge(pvh_->present());
+        return {};
+    }
     for (Pfn pfn = 0; pfn < space_->limit(); pfn++)
         if (space_->frame(pfn) != kNoFrame)
             pages.insert(pfn);
@@ -152,23 +162,33 @@ Status XenGuest::resume() {
 }
 
 Status XenGuest::read_all(const PageVisit &visit) {
-    PageSet pages(space_->limit());
-    if (balloon_)
-        CKPT_CHECK(Balloon(handles_, info_.domid, calls_.get(), space_->limit()).all_pages(pages));
-    else
+    if (!pvh_) {
+        PageSet pages(space_->limit());
         CKPT_CHECK(all_pages(pages));
+        return read_pages(*space_, pages, visit);
+    }
+    // What is remembered of a PVH guest's pages is no part of a second look.
+    const auto domain = CKPT_TRY(domain_info(handles_.control.get(), info_.domid));
+    const auto fresh = CKPT_TRY(PvhSpace::open(handles_, domain));
+    CKPT_CHECK(fresh->scan(calls_.get(), [](Pfn, bool) {}));
+    return read_pages(*fresh, fresh->present(), visit);
+}
+
+Status XenGuest::read_pages(const Space &space, const PageSet &pages, const PageVisit &visit) {
     std::vector<Pfn> pfns;
     pages.for_each([&](Pfn pfn) { pfns.push_back(pfn); });
-    std::vector<std::byte> table(kPageSize);
+    const auto copier = std::make_unique<Copier>(handles_, info_.domid, calls_.get(), space);
+    std::vector<std::byte> contents(kPageSize);
     for (std::size_t at = 0; at < pfns.size(); at += Copier::kGroup) {
         const auto group = std::span(pfns).subspan(at, std::min(Copier::kGroup, pfns.size() - at));
-        for (const FoundPage &page : CKPT_TRY(copier_->find(group, true))) {
-            if (page.data && !space_->store_form(page.type, page.data, table.data()))
+        for (const FoundPage &page : CKPT_TRY(copier->find(group, true))) {
+            if (page.data && !space.store_form(page.type, page.data, contents.data()))
                 return fail(EIO, "guest {}: page table {:#x} refers to frames that aren't its own",
                             info_.name, page.pfn);
-            CKPT_CHECK(visit(page.pfn, page.type, page.data ? table.data() : nullptr));
+            CKPT_CHECK(visit(page.pfn, page.type, page.data ? contents.data() : nullptr));
         }
-        copier_->forget(false);
+        copier->forget(false);
+        copier->release();
     }
     return {};
 }
@@ -179,8 +199,11 @@ std::string XenGuest::page_role(Pfn pfn) {
         if (roles.has_value())
             roles_ = std::move(*roles);
     }
-    const auto role = roles_.find(pfn);
-    return role == roles_.end() ? std::string() : role->second;
+    if (const auto role = roles_.find(pfn); role != roles_.end())
+        return role->second;
+    const xen_pfn_t frame = space_->frame(pfn);
+    const auto page = Mapping::create(handles_.memory.get(), info_.domid, std::span(&frame, 1));
+    return page.has_value() ? event_page_role(page->page(0)) : std::string();
 }
 
 } // namespace ckpt::xen

@@ -45,13 +45,17 @@ class XenGuest : public Guest {
   private:
     explicit XenGuest(GuestInfo info) : info_(std::move(info)) {}
     Status init(std::shared_ptr<MachineTable> machine);
-    Status open_memory(const xc_domaininfo_t &domain, std::shared_ptr<MachineTable> machine);
+    Status open_pvh(const xc_domaininfo_t &domain);
+    Status open_pv(const xc_domaininfo_t &domain, std::shared_ptr<MachineTable> machine);
+    Status open_calls();
+    Status read_pages(const Space &space, const PageSet &pages, const PageVisit &visit);
     Result<std::uint64_t> total_pages(bool stopped);
     Status add_at_stop(PageSet &dirty);
 
     GuestInfo info_;
     Handles handles_;
     Handle<xen_calls, xen_calls_close> calls_;
+    PvhSpace *pvh_ = nullptr; // space_, if the guest is PVH
     std::unique_ptr<Space> space_;
     std::unique_ptr<Copier> copier_;
     std::unique_ptr<LogDirty> log_;     // Tracking::log_dirty

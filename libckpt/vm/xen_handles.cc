@@ -2,12 +2,21 @@
 #include "libckpt/vm/xen_handles.hh"
 
 #include <algorithm>
+#include <cstdarg>
 #include <cstdlib>
 
 #include <sys/mman.h>
 
 namespace ckpt::xen {
 namespace {
+
+// Xen's libraries print errors by themselves unless given where to: ours come
+// by errno and are told once.
+void drop_message(xentoollog_logger *, xentoollog_level, int, const char *, const char *, va_list) {
+}
+void drop_progress(xentoollog_logger *, const char *, const char *, int, unsigned long,
+                   unsigned long) {}
+xentoollog_logger silent_logger = {drop_message, drop_progress, [](xentoollog_logger *) {}};
 
 // libxenstore hands out memory for us to free.
 template <typename T> using Owned = Handle<T, std::free>;
@@ -93,7 +102,7 @@ Status Xenstore::resumed(std::uint32_t domid) {
 
 Result<Handles> Handles::open() {
     Handles handles;
-    handles.control.reset(xc_interface_open(nullptr, nullptr, 0));
+    handles.control.reset(xc_interface_open(&silent_logger, &silent_logger, 0));
     if (!handles.control && (errno == EACCES || errno == EPERM))
         return fail(EPERM, "Xen's control interface is for root");
     if (!handles.control)
@@ -106,10 +115,10 @@ Result<Handles> Handles::open() {
                           __XEN_LATEST_INTERFACE_VERSION__ >> 16,
                           __XEN_LATEST_INTERFACE_VERSION__ >> 8 & 0xff)
                    : fail(errno, "can't list domains; is this a Dom0?");
-    handles.memory.reset(xenforeignmemory_open(nullptr, 0));
+    handles.memory.reset(xenforeignmemory_open(&silent_logger, 0));
     if (!handles.memory)
         return fail(errno, "can't map guests' memory (/dev/xen/privcmd)");
-    handles.events.reset(xenevtchn_open(nullptr, 0));
+    handles.events.reset(xenevtchn_open(&silent_logger, 0));
     if (!handles.events)
         return fail(errno, "no event channels (/dev/xen/evtchn); load xen-evtchn");
     handles.store = CKPT_TRY(Xenstore::open());

@@ -120,4 +120,26 @@ Result<std::map<Pfn, std::string>> page_roles(Handles &handles, const xc_domaini
     return roles;
 }
 
+std::string event_page_role(const std::byte *page) {
+    std::uint32_t words[kPageSize / 4];
+    std::memcpy(words, page, kPageSize);
+    // An event word: pending, masked, linked, busy, 17 bits of link. Unused: masked only.
+    constexpr std::uint32_t kUnused = 0x40000000, kNeverSet = 0x0ffe0000;
+    std::size_t unused = 0, possible = 0, zero = 0;
+    for (std::uint32_t word : words) {
+        unused += word == kUnused;
+        possible += !(word & kNeverSet);
+        zero += word == 0;
+    }
+    if (possible == std::size(words) && unused > std::size(words) / 2)
+        return "event channel array, written by Xen";
+    // A control block: which queues are ready, then their 16 heads.
+    std::size_t in_front = 0;
+    for (std::size_t i = 0; i < 18; i++)
+        in_front += words[i] != 0 && words[i] <= 0x1ffff;
+    if (in_front && in_front + zero == std::size(words))
+        return "event channel control block, written by Xen";
+    return {};
+}
+
 } // namespace ckpt::xen

@@ -29,4 +29,8 @@ Result<std::map<Pfn, std::string>> page_roles(Handles &handles, const xc_domaini
                                               xen_calls *calls, const Space &space,
                                               const std::vector<FixedPage> &rings);
 
+// Whether these are a page of Xen's FIFO event channels, which nobody but the
+// guest knows the place of: known by its form. Empty if not.
+std::string event_page_role(const std::byte *page);
+
 } // namespace ckpt::xen

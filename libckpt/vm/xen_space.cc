@@ -20,22 +20,8 @@ constexpr std::size_t kEntries = kPageSize / sizeof(std::uint64_t);
 // The slots of a PV guest's top table that Xen keeps for itself.
 constexpr std::size_t kXenFirstSlot = 256, kXenLastSlot = 271;
 
-class PvhSpace : public Space {
-  public:
-    explicit PvhSpace(Pfn limit) : limit_(limit) {}
-    Pfn limit() const override { return limit_; }
-    xen_pfn_t frame(Pfn pfn) const override { return pfn; }
-    Pfn pfn_of(xen_pfn_t frame) const override { return frame < limit_ ? frame : kNoFrame; }
-    bool typed() const override { return false; }
-    bool store_form(PageType, const std::byte *page, std::byte *out) const override {
-        std::memcpy(out, page, kPageSize);
-        return true;
-    }
-    Status add_moved(PageSet &) override { return {}; } // see Balloon
-
-  private:
-    Pfn limit_;
-};
+constexpr std::size_t kChunk = XEN_TYPES_MAX;
+constexpr Pfn kFourGiB = Pfn{1} << 20;
 
 const volatile arch_shared_info_x86_64_t &arch_info(const std::byte *shared_info) {
     return reinterpret_cast<const volatile shared_info_x86_64_t *>(shared_info)->arch;
@@ -43,11 +29,50 @@ const volatile arch_shared_info_x86_64_t &arch_info(const std::byte *shared_info
 
 } // namespace
 
-Result<std::unique_ptr<Space>> open_pvh_space(Handles &handles, std::uint32_t domid) {
+PvhSpace::PvhSpace(std::uint32_t domid, Pfn limit, std::uint64_t max_pages)
+    : domid_(domid), max_pages_(max_pages), present_(limit),
+      chunks_((limit + kChunk - 1) / kChunk), types_(kChunk) {}
+
+Result<std::unique_ptr<PvhSpace>> PvhSpace::open(Handles &handles, const xc_domaininfo_t &info) {
     xen_pfn_t limit = 0;
-    if (xc_domain_nr_gpfns(handles.control.get(), domid, &limit))
-        return fail(errno, "domain {}: can't get the size of its memory", domid);
-    return std::unique_ptr<Space>(new PvhSpace(limit));
+    if (xc_domain_nr_gpfns(handles.control.get(), info.domain, &limit))
+        return fail(errno, "domain {}: can't get the size of its memory", info.domain);
+    return std::unique_ptr<PvhSpace>(new PvhSpace(info.domain, limit, info.max_pages));
+}
+
+bool PvhSpace::store_form(PageType, const std::byte *page, std::byte *out) const {
+    std::memcpy(out, page, kPageSize);
+    return true;
+}
+
+// Ordinary memory lies from 0 up to the hole below 4 GiB, and above 4 GiB.
+bool PvhSpace::may_hold_memory(std::size_t chunk) const {
+    const Pfn first = chunk * kChunk;
+    return chunks_[chunk] || first <= max_pages_ || first >= kFourGiB;
+}
+
+Status PvhSpace::scan(xen_calls *calls, const Visit &visit) {
+    for (std::size_t chunk = 0; chunk < chunks_.size(); chunk++) {
+        if (scanned_ && !may_hold_memory(chunk))
+            continue;
+        const Pfn first = chunk * kChunk;
+        const unsigned count = static_cast<unsigned>(std::min<Pfn>(kChunk, limit() - first));
+        for (unsigned i = 0; i < count; i++)
+            types_[i] = first + i;
+        if (const int error = xen_page_types(calls, types_.data(), count))
+            return fail(error, "domain {}: can't get page types", domid_);
+        for (unsigned i = 0; i < count; i++) {
+            const bool is = has_contents(page_type(types_[i]));
+            if (is)
+                chunks_[chunk] = true;
+            if (is == present_.contains(first + i))
+                continue;
+            is ? present_.insert(first + i) : present_.erase(first + i);
+            visit(first + i, is);
+        }
+    }
+    scanned_ = true;
+    return {};
 }
 
 Result<std::shared_ptr<MachineTable>> MachineTable::map() {

@@ -3,16 +3,23 @@
 // become independent of the frames that this guest happens to have.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "libckpt/base/page.hh"
 #include "libckpt/base/page_set.hh"
 #include "libckpt/vm/xen_handles.hh"
+#include "libckpt/vm/xen_hypercalls.h"
 
 namespace ckpt::xen {
 
 inline constexpr xen_pfn_t kNoFrame = ~xen_pfn_t{0};
+
+// What xen_page_types() gives, in the stream's words.
+inline PageType page_type(std::uint64_t info) {
+    return static_cast<PageType>(static_cast<std::uint32_t>(info) >> 28);
+}
 
 class Space {
   public:
@@ -49,8 +56,38 @@ class MachineTable {
     xen_pfn_t max_frame_ = 0;
 };
 
-// PVH (HVM): guest frames are named by themselves.
-Result<std::unique_ptr<Space>> open_pvh_space(Handles &handles, std::uint32_t domid);
+// PVH: frames are named by pfns themselves. Which pfns there are is found by
+// asking for their types, and remembered; a pfn that Xen maps without its being
+// the guest's memory (shared info, grant table) has no frame here.
+class PvhSpace : public Space {
+  public:
+    static Result<std::unique_ptr<PvhSpace>> open(Handles &handles, const xc_domaininfo_t &info);
+
+    // Looks at all pfns (the first time) or those that may hold memory, and
+    // calls visit(pfn, present) for each that came or went since.
+    using Visit = std::function<void(Pfn pfn, bool present)>;
+    Status scan(xen_calls *calls, const Visit &visit);
+    const PageSet &present() const { return present_; }
+
+    Pfn limit() const override { return present_.limit(); }
+    xen_pfn_t frame(Pfn pfn) const override { return present_.contains(pfn) ? pfn : kNoFrame; }
+    Pfn pfn_of(xen_pfn_t frame_) const override { return frame(frame_); }
+    bool typed() const override { return false; }
+    bool store_form(PageType type, const std::byte *page, std::byte *out) const override;
+    // What came and went is the business of Balloon.
+    Status add_moved(PageSet &) override { return {}; }
+
+  private:
+    PvhSpace(std::uint32_t domid, Pfn limit, std::uint64_t max_pages);
+    bool may_hold_memory(std::size_t chunk) const;
+
+    std::uint32_t domid_;
+    std::uint64_t max_pages_;
+    PageSet present_;
+    bool scanned_ = false;
+    std::vector<bool> chunks_; // groups of pfns in which there was memory, ever
+    std::vector<std::uint64_t> types_;
+};
 
 // PV: the guest's own p2m list, followed through its page tables.
 class PvSpace : public Space {

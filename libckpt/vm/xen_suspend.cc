@@ -71,12 +71,15 @@ Status Suspender::check_ready() {
     if (!control->empty())
         return fail(EBUSY, "domain {}: it is being asked for \"{}\" by somebody else", domid_,
                     *control);
-    // The toolstack makes the node, a kernel that can suspend sets it to 1.
-    const auto feature = handles_.store.read(domain_path(domid_, "control/feature-suspend"));
-    if (!proven_ && feature && *feature != "1")
+    // A Linux kernel announces at boot what it can; a restored guest has
+    // announced nothing, which says nothing.
+    auto announced = [&](const char *node) {
+        return handles_.store.read(domain_path(domid_, node)) == "1";
+    };
+    if (!proven_ && announced("control/feature-poweroff") && !announced("control/feature-suspend"))
         return fail(EOPNOTSUPP,
-                    "domain {}: it has not announced that it can suspend (still booting, or a "
-                    "kernel without Xen PV drivers and hibernation support)", domid_);
+                    "domain {}: its kernel can't suspend; it needs one with hibernation support "
+                    "(CONFIG_HIBERNATE_CALLBACKS)", domid_);
     return {};
 }
 
@@ -149,15 +152,17 @@ Status Suspender::wait(SteadyTime deadline) {
     if (late_)
         return fail(ETIMEDOUT, "domain {}: it took the request but does not suspend; if it ever "
                                "does it will be resumed", domid_);
-    return fail(ETIMEDOUT, "domain {}: it did not suspend in time; is its kernel hung, or without "
-                           "suspend support?", domid_);
+    return fail(ETIMEDOUT, "domain {}: it did not {} in time; {}", domid_,
+                answered_ ? "suspend" : "take the request to suspend",
+                answered_ ? "it was resumed" : "is it hung, still booting, or without Xen drivers?");
 }
 
 // Takes the request back. A guest that took it first may suspend any moment:
 // waited for, and run on at once.
 Status Suspender::take_back() {
     asked_ = false;
-    if (CKPT_TRY(handles_.store.replace(domain_path(domid_, kControl), "suspend", "")))
+    answered_ = !CKPT_TRY(handles_.store.replace(domain_path(domid_, kControl), "suspend", ""));
+    if (!answered_)
         return {};
     const SteadyTime limit = steady_now() + kLateLimit;
     for (;;) {

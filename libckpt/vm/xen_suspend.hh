@@ -20,8 +20,8 @@ class Suspender {
     ~Suspender();
 
     // Asks. EBUSY: the guest is being suspended by somebody else; EOPNOTSUPP:
-    // it has not announced that it can suspend; EAGAIN: it is paused;
-    // ESHUTDOWN: it is down.
+    // its kernel announced that it can't; EAGAIN: it is paused; ESHUTDOWN: it
+    // is down.
     Status request();
     // As Guest::wait_suspended().
     Status wait(SteadyTime deadline);
@@ -51,7 +51,7 @@ class Suspender {
     std::uint32_t domid_;
     evtchn_port_t guest_port_ = 0;
     bool asked_ = false, suspended_ = false, late_ = false;
-    bool subscribed_ = false, proven_ = false;
+    bool subscribed_ = false, proven_ = false, answered_ = false;
     SteadyTime suspended_at_{}, resumed_at_{};
     xc_domaininfo_t info_{};
 };
