@@ -10,8 +10,11 @@ namespace ckpt::workload {
 
 namespace {
 // CLOCK_BOOTTIME moving by less against CLOCK_MONOTONIC is reading noise, not a suspend.
-constexpr std::int64_t kSuspendNs = 500'000;
+constexpr std::int64_t kSuspendNs = 200'000;
 constexpr std::int64_t kNoiseNs = 100'000;
+// The longer the TSC is compared, the better its rate is known.
+constexpr unsigned kFirstCalibrationUs = 200'000;
+constexpr std::int64_t kCalibrationNs = 5'000'000'000;
 
 std::int64_t now_ns(clockid_t clock) {
     timespec now;
@@ -45,9 +48,11 @@ void sleep_us(unsigned us) {
     nanosleep(&span, nullptr);
 }
 
-// TSC and CLOCK_MONOTONIC at one instant: the narrowest of some tries.
-std::pair<std::uint64_t, std::int64_t> read_pair() {
-    std::pair<std::uint64_t, std::int64_t> best{};
+} // namespace
+
+// The narrowest of some tries.
+GapWatch::Pair GapWatch::read_pair() {
+    Pair best{};
     std::uint64_t narrowest = UINT64_MAX;
     for (int i = 0; i < 10; i++) {
         const std::uint64_t before = __rdtsc();
@@ -60,10 +65,11 @@ std::pair<std::uint64_t, std::int64_t> read_pair() {
     }
     return best;
 }
-} // namespace
 
-GapWatch::GapWatch(double threshold_ms, unsigned tick_us) : threshold_ms_(threshold_ms) {
-    calibrate();
+GapWatch::GapWatch(double threshold_ms, unsigned tick_us)
+    : threshold_ms_(threshold_ms), reference_(read_pair()) {
+    sleep_us(kFirstCalibrationUs);
+    calibrate(read_pair());
     const Clocks clocks = read_clocks();
     last_tsc_ = __rdtsc();
     last_monotonic_ns_ = clocks.monotonic_ns;
@@ -76,11 +82,10 @@ GapWatch::~GapWatch() {
     ticker_.join();
 }
 
-void GapWatch::calibrate() {
-    const auto [tsc_a, ns_a] = read_pair();
-    sleep_us(kCalibrationMs * 1000);
-    const auto [tsc_b, ns_b] = read_pair();
-    ticks_per_ms_ = static_cast<double>(tsc_b - tsc_a) / (static_cast<double>(ns_b - ns_a) / 1e6);
+void GapWatch::calibrate(const Pair &now) {
+    calibrated_ = now;
+    ticks_per_ms_ = static_cast<double>(now.tsc - reference_.tsc) /
+                    (static_cast<double>(now.monotonic_ns - reference_.monotonic_ns) / 1e6);
 }
 
 void GapWatch::tick(unsigned tick_us) {
@@ -88,19 +93,21 @@ void GapWatch::tick(unsigned tick_us) {
         sleep_us(tick_us);
         const std::lock_guard lock(mutex_);
         look();
+        if (last_monotonic_ns_ - calibrated_.monotonic_ns > kCalibrationNs)
+            calibrate(read_pair());
     }
 }
 
 void GapWatch::look() {
     const std::uint64_t tsc = __rdtsc();
-    const double gap_ms = static_cast<double>(static_cast<std::int64_t>(tsc - last_tsc_)) / ticks_per_ms_;
+    Gap gap;
+    gap.tsc = static_cast<std::int64_t>(tsc - last_tsc_);
+    gap.tsc_ms = static_cast<double>(gap.tsc) / ticks_per_ms_;
     last_tsc_ = tsc;
-    max_ms_ = std::max(max_ms_, gap_ms);
-    if (gap_ms >= 0 && gap_ms < 0.5)
+    max_ms_ = std::max(max_ms_, gap.tsc_ms);
+    if (gap.tsc_ms >= 0 && gap.tsc_ms < 0.5)
         return; // no suspend is that short: spare the other clocks
     const Clocks clocks = read_clocks();
-    Gap gap;
-    gap.tsc_ms = gap_ms;
     gap.monotonic_ms = static_cast<double>(clocks.monotonic_ns - last_monotonic_ns_) / 1e6;
     last_monotonic_ns_ = clocks.monotonic_ns;
     if (clocks.sharp) {
@@ -109,8 +116,10 @@ void GapWatch::look() {
             gap.slept_ms = static_cast<double>(slept) / 1e6;
         last_ahead_ns_ = clocks.ahead_ns;
     }
-    gap.suspended = gap.slept_ms != 0 || gap_ms < 0;
-    if (!gap.suspended && gap_ms < threshold_ms_)
+    gap.suspended = gap.slept_ms != 0 || gap.tsc < 0;
+    if (gap.suspended) // CLOCK_MONOTONIC left something out: the rate from here on
+        reference_ = calibrated_ = read_pair();
+    if (!gap.suspended && gap.tsc_ms < threshold_ms_)
         return;
     gap.number = ++nr_gaps_;
     pending_.push_back(gap);
@@ -120,6 +129,11 @@ std::vector<Gap> GapWatch::observe() {
     const std::lock_guard lock(mutex_);
     look();
     return std::exchange(pending_, {});
+}
+
+double GapWatch::tsc_mhz() const {
+    const std::lock_guard lock(mutex_);
+    return ticks_per_ms_ / 1000;
 }
 
 double GapWatch::max_ms() const {

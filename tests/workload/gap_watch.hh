@@ -3,13 +3,14 @@
 //
 // What a gap is: a stretch of TSC time in which no thread of this program ran,
 // seen by whichever thread runs first after it. A ticker thread looks every
-// `tick` (1 ms), the main thread before every change of state. So a gap is the
-// time user space was frozen (the guest's own freeze and thaw included) plus at
-// most one tick and one scheduling delay. The TSC is used because a guest's
-// CLOCK_MONOTONIC leaves out the time it was suspended; it needs
-// tsc_mode="native" in the guest's configuration, and is not comparable across a
-// restore on another host (that gap is marked `suspended` and has no meaning as
-// a duration). Two kinds: a gap in which CLOCK_BOOTTIME moved against
+// `tick`, the main thread before every change of state. So a gap is the time user
+// space was frozen (the guest's own freeze and thaw included) plus at most one
+// tick and one scheduling delay: never less than the truth, at most little more.
+// The TSC is used because a guest's CLOCK_MONOTONIC leaves out the time it was
+// suspended; it needs tsc_mode="native" in the guest's configuration. Its rate is
+// learnt from CLOCK_MONOTONIC, over the time since the start or the last suspend.
+// Across a restore a gap is no duration: another host's TSC says something else.
+// Two kinds: a gap in which CLOCK_BOOTTIME moved against
 // CLOCK_MONOTONIC, or the TSC went back, was a suspend of the whole guest
 // (`suspended`); any other was a stall, as slow scheduling or SIGSTOP makes it.
 #pragma once
@@ -24,7 +25,8 @@ namespace ckpt::workload {
 
 struct Gap {
     std::uint64_t number = 0; // from 1
-    double tsc_ms = 0;        // by the TSC; negative: the TSC went back
+    std::int64_t tsc = 0;     // in ticks of the TSC; negative: it went back
+    double tsc_ms = 0;        // the same in time
     double monotonic_ms = 0;  // the same stretch by CLOCK_MONOTONIC
     double slept_ms = 0;      // by how much CLOCK_BOOTTIME ran ahead of CLOCK_MONOTONIC in it
     bool suspended = false;
@@ -32,8 +34,8 @@ struct Gap {
 
 class GapWatch {
   public:
-    // Gaps from `threshold_ms` on are reported, suspends always. Calibrates the TSC: takes
-    // `kCalibrationMs`, then starts the ticker.
+    // Gaps from `threshold_ms` on are reported, suspends always. Takes 200 ms for a first look at
+    // the TSC's rate, then starts the ticker.
     GapWatch(double threshold_ms, unsigned tick_us);
     ~GapWatch();
     GapWatch(const GapWatch &) = delete;
@@ -46,17 +48,24 @@ class GapWatch {
     // The longest stretch of TSC time without a look since the last reset, ms.
     double max_ms() const;
     void reset_max();
-    double tsc_mhz() const { return ticks_per_ms_ / 1000; }
+    double tsc_mhz() const;
 
   private:
-    static constexpr int kCalibrationMs = 200;
-    void calibrate();
+    // TSC and CLOCK_MONOTONIC at one instant.
+    struct Pair {
+        std::uint64_t tsc;
+        std::int64_t monotonic_ns;
+    };
+    static Pair read_pair();
+    void calibrate(const Pair &now);
     void look();
     void tick(unsigned tick_us);
 
-    double threshold_ms_;
-    double ticks_per_ms_ = 0;
+    const double threshold_ms_;
     mutable std::mutex mutex_; // protects all below
+    Pair reference_{};         // from where the rate is taken
+    Pair calibrated_{};        // when it was taken last
+    double ticks_per_ms_ = 0;
     std::uint64_t last_tsc_ = 0;
     std::int64_t last_monotonic_ns_ = 0;
     std::int64_t last_ahead_ns_ = 0; // CLOCK_BOOTTIME - CLOCK_MONOTONIC

@@ -29,7 +29,7 @@ class Json {
         text_ += value ? "true" : "false";
         return *this;
     }
-    template <std::unsigned_integral T>
+    template <std::integral T>
         requires(!std::same_as<T, bool>)
     Json &add(std::string_view name, T value) {
         key(name);

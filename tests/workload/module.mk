@@ -5,7 +5,7 @@
 workload-srcs := $(sort $(wildcard tests/workload/*.cc))
 $(call objs,rel,$(workload-srcs)): CPPFLAGS += -DFMT_HEADER_ONLY
 $(eval $(call program,tlckpt-workload,rel,$(workload-srcs),-static -s))
-$(eval $(call program,tlckpt-workload-asan,asan,$(workload-srcs),-lfmt))
+$(eval $(call program,workload-asan,asan,$(workload-srcs),-lfmt))
 PROGS += tlckpt-workload
 
 # Its parts one by one, then three of it on the loopback.
@@ -17,6 +17,6 @@ check-workload-unit: $(O)/bin/workload-test
 	@mkdir -p $(O)/results
 	tests/gtest-tap $(O)/results/check-workload-unit.tap $<
 
-check-workload: $(O)/bin/tlckpt-workload $(O)/bin/tlckpt-workload-asan
+check-workload: $(O)/bin/tlckpt-workload $(O)/bin/workload-asan
 	@mkdir -p $(O)/results
 	tests/workload/live $(O)/bin $(O)/results/check-workload.tap

@@ -27,8 +27,8 @@ const char kOptionsHelp[] =
   --history N            messages remembered per peer, direction and transport (512)
   --disk PATH            log to this block device or file, which is overwritten
   --disk-period MS --disk-slots N   one 4 KiB record per MS (250), in a ring of N (256)
-  --gap MS               shortest stall kept as a mark (25); a guest's suspend always is
-  --tick US              period of the ticker that sees the gaps (1000)
+  --gap MS               shortest stall kept as a mark (1000); a guest's suspend always is
+  --tick US              period of the ticker that sees the gaps: how sharply they are timed (4000)
   --console S            a line of state on standard output every S seconds (0: never)
 )";
 

@@ -33,8 +33,8 @@ struct Options {
     unsigned udp_size = 300;     // largest message, bytes; sizes vary below it
     unsigned tcp_size = 1200;
     unsigned history = 512;      // messages remembered per peer, direction and transport
-    double gap_ms = 25;          // shortest stall that is kept as a mark
-    unsigned tick_us = 1000;
+    double gap_ms = 1000;        // shortest stall that is kept as a mark
+    unsigned tick_us = 4000;     // of the ticker: how sharply a freeze is timed
     unsigned console_s = 0;      // a line of state on the console this often; 0: never
     std::string disk;            // block device or file; empty: none
     unsigned disk_period_ms = 250;

@@ -41,7 +41,7 @@ void add_snapshot(Json &json, const Snapshot &state, bool disk) {
 
 void add_mark(Json &json, const Mark &mark, bool disk) {
     json.open_object().add("number", mark.gap.number).add("suspended", mark.gap.suspended);
-    json.add("frozen_ms", mark.gap.tsc_ms).add("monotonic_ms", mark.gap.monotonic_ms);
+    json.add("frozen_tsc", mark.gap.tsc).add("frozen_ms", mark.gap.tsc_ms).add("monotonic_ms", mark.gap.monotonic_ms);
     json.add("slept_ms", mark.gap.slept_ms);
     add_snapshot(json, mark.state, disk);
     json.close_object();

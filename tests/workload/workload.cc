@@ -8,7 +8,7 @@ namespace ckpt::workload {
 
 namespace {
 // Wakes are bundled to at most one per this, whatever the rates.
-constexpr Duration kBundle = std::chrono::milliseconds(1);
+constexpr Duration kBundle = std::chrono::milliseconds(10);
 constexpr Duration kLongestWait = std::chrono::milliseconds(200);
 
 std::uint64_t draw_run() {
@@ -47,15 +47,22 @@ Workload::Workload(const Options &options, WorkingSet memory)
 // the state at the freeze.
 void Workload::notice_freeze() {
     for (const Gap &gap : gaps_.observe()) {
-        marks_.push_back({gap, snapshot()});
-        if (marks_.size() > kMaxMarks)
-            marks_.pop_front();
+        keep({gap, snapshot()});
         fmt::print("workload: mark {} step {} {} tsc {:.1f} ms slept {:.1f} ms\n", gap.number,
                    memory_.step(), gap.suspended ? "suspend" : "stall", gap.tsc_ms, gap.slept_ms);
         std::fflush(stdout);
         if (disk_ && gap.suspended)
             disk_->ask_check();
     }
+}
+
+void Workload::keep(Mark mark) {
+    marks_.push_back(std::move(mark));
+    if (marks_.size() <= kMaxMarks)
+        return;
+    const auto stall = std::find_if(marks_.begin(), marks_.end(),
+                                    [](const Mark &old) { return !old.gap.suspended; });
+    marks_.erase(stall == marks_.end() ? marks_.begin() : stall);
 }
 
 Snapshot Workload::snapshot() const {

@@ -31,6 +31,7 @@ class Workload {
 
     Workload(const Options &options, WorkingSet memory);
     void notice_freeze();
+    void keep(Mark mark);
     void work(SteadyTime now);
     void log_to_disk(SteadyTime now);
     Duration patience(SteadyTime now) const;
@@ -48,7 +49,7 @@ class Workload {
     std::unique_ptr<DiskLog> disk_;
     std::unique_ptr<Control> control_;
     Pacer dirty_, verify_, udp_, tcp_, record_, console_;
-    std::deque<Mark> marks_; // newest last
+    std::deque<Mark> marks_; // newest last; of too many, stalls go before suspends
     bool talking_ = true;
     bool quit_ = false;
 };
