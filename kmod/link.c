@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Links: interfaces that lead to other nodes. Frames get their stamp on the way
+ * out (R1) and are judged on the way in (R3, R5, R8, R11, R16).
+ */
+#include <linux/etherdevice.h>
+#include <linux/netfilter_netdev.h>
+#include <linux/rtnetlink.h>
+#include <linux/slab.h>
+
+#include "tlckpt_priv.h"
+#include "trace.h"
+
+static const struct tlckpt_carrier_ops *const carriers[] = {
+	[TLCKPT_CARRIER_SHIM] = &tlckpt_shim_ops,
+	[TLCKPT_CARRIER_GENEVE] = &tlckpt_geneve_ops,
+};
+
+static const u8 drop_stat[TLCKPT_NR_VERDICTS] = {
+	[TLCKPT_DROP_PLAIN] = STAT_DROP_PLAIN,
+	[TLCKPT_DROP_OWN] = STAT_DROP_OWN,
+	[TLCKPT_DROP_GHOST] = STAT_DROP_GHOST,
+	[TLCKPT_DROP_JUMP] = STAT_DROP_JUMP,
+	[TLCKPT_DROP_FULL] = STAT_DROP_FULL,
+	[TLCKPT_DROP_OWNERLESS] = STAT_DROP_OWNERLESS,
+};
+
+/* Rule R16: Dom0's own addresses, and what never leaves a wire (802.1Q 8.6.3). */
+static bool is_exempt(const struct tlckpt_net *tn, const struct ethhdr *eth)
+{
+	if (unlikely(is_link_local_ether_addr(eth->h_dest)))
+		return true;
+	if (!READ_ONCE(tn->nr_exempt))
+		return false;
+	return xa_load(&((struct tlckpt_net *)tn)->exempt, tlckpt_exempt_key(eth->h_source)) ||
+	       xa_load(&((struct tlckpt_net *)tn)->exempt, tlckpt_exempt_key(eth->h_dest));
+}
+
+static unsigned int link_tx(void *priv, struct sk_buff *skb, const struct nf_hook_state *state)
+{
+	struct tlckpt_link *link = priv;
+	const struct tlckpt_pub *pub = rcu_dereference(link->tn->pub);
+	struct sk_buff *own;
+	unsigned int verdict;
+
+	if (!pub)
+		return NF_ACCEPT;
+	if (unlikely(!pskb_may_pull(skb, ETH_HLEN)))
+		return NF_DROP;
+	if (is_exempt(link->tn, (struct ethhdr *)skb->data)) {
+		stat_inc(link->stats, STAT_TX_EXEMPT);
+		return NF_ACCEPT;
+	}
+	if (likely(!skb_shared(skb)))
+		return link->carrier->stamp(link, skb, pub);
+	own = skb_clone(skb, GFP_ATOMIC);
+	consume_skb(skb);
+	if (!own) {
+		stat_inc(link->stats, STAT_TX_ERRORS);
+		return NF_STOLEN;
+	}
+	verdict = link->carrier->stamp(link, own, pub);
+	if (verdict == NF_ACCEPT)
+		tlckpt_xmit_again(own);
+	else if (verdict == NF_DROP)
+		kfree_skb(own);
+	return NF_STOLEN;
+}
+
+/* Frames that are given back skip taps, tc and this hook once; survives RPS. */
+void tlckpt_receive_again(struct tlckpt_hold *hold, struct sk_buff *skb)
+{
+	skb->tc_skip_classify = 1;
+	netif_receive_skb(skb);
+}
+
+/* What the stamp says, or why the frame is dropped: a statistic, < 0 none. */
+static int link_read(struct tlckpt_link *link, const struct tlckpt_pub *pub, struct sk_buff *skb,
+		     struct tlckpt_frame *frame, struct tlckpt_peer **peer)
+{
+	struct tlckpt_stamp stamp;
+	const u8 *wire;
+	int found = link->carrier->peek(skb, &wire);
+
+	if (!found)
+		return -1;
+	if (found < 0 || tlckpt_peer_read(link->tn, pub, wire, &stamp, peer))
+		return STAT_DROP_FORGED;
+	frame->sn = stamp.sn;
+	frame->incarnation = stamp.incarnation;
+	frame->peer = stamp.node;
+	frame->flags = TLCKPT_FRAME_STAMPED;
+	return -1;
+}
+
+static void count(struct tlckpt_link *link, struct tlckpt_peer *peer, int stat)
+{
+	stat_inc(link->stats, stat);
+	if (peer)
+		this_cpu_inc(peer->cpu->stats.count[stat]);
+}
+
+/* The frame is stripped and goes on: on its own way if it is still the same skb. */
+static unsigned int link_accept(struct tlckpt_link *link, struct sk_buff *skb,
+				const struct sk_buff *came)
+{
+	if (skb == came)
+		return NF_ACCEPT;
+	tlckpt_receive_again(&link->hold, skb);
+	return NF_STOLEN;
+}
+
+/* Not delivered by the published view: under the lock, maybe held. Consumes @skb. */
+static void link_judge(struct tlckpt_link *link, struct sk_buff *skb, struct tlckpt_frame *frame,
+		       struct tlckpt_peer *peer)
+{
+	enum tlckpt_verdict verdict;
+
+	/* Held long: it must pin neither grants nor a socket. */
+	if (skb_orphan_frags_rx(skb, GFP_ATOMIC)) {
+		count(link, peer, STAT_RX_ERRORS);
+		kfree_skb(skb);
+		return;
+	}
+	skb_orphan(skb);
+	skb_dst_force(skb);
+	verdict = tlckpt_engine_frame(link->tn, &link->hold, skb, frame);
+	trace_tlckpt_inspect(link->dev, frame, verdict);
+	if (verdict == TLCKPT_HOLD) {
+		count(link, peer, STAT_RX_HELD);
+	} else if (verdict < TLCKPT_HOLD) {
+		count(link, peer, STAT_RX_DELIVERED);
+		if (frame->logged)
+			count(link, peer, STAT_RX_LATE);
+		tlckpt_receive_again(&link->hold, skb);
+	} else {
+		count(link, peer, drop_stat[verdict]);
+		kfree_skb(skb);
+	}
+}
+
+static unsigned int link_rx(void *priv, struct sk_buff *skb, const struct nf_hook_state *state)
+{
+	struct tlckpt_link *link = priv;
+	const struct tlckpt_pub *pub = rcu_dereference(link->tn->pub);
+	struct tlckpt_frame frame = { .bytes = skb->truesize };
+	struct tlckpt_peer *peer = NULL;
+	const struct sk_buff *came = skb;
+	enum tlckpt_verdict verdict;
+	struct tlckpt_range range;
+	struct sk_buff *own;
+	int why;
+
+	if (!pub)
+		return NF_ACCEPT;
+	why = link_read(link, pub, skb, &frame, &peer);
+	if (why >= 0) {
+		count(link, peer, why);
+		return NF_DROP;
+	}
+	if (!(frame.flags & TLCKPT_FRAME_STAMPED)) {
+		if (is_exempt(link->tn, eth_hdr(skb))) {
+			stat_inc(link->stats, STAT_RX_PLAIN);
+			return NF_ACCEPT;
+		}
+		frame.peer = TLCKPT_NODE_NONE;
+	}
+	verdict = tlckpt_view_judge(&pub->view, &frame);
+	if (verdict > TLCKPT_HOLD && verdict != TLCKPT_DROP_JUMP) {
+		trace_tlckpt_inspect(link->dev, &frame, verdict);
+		count(link, peer, drop_stat[verdict]);
+		return NF_DROP;
+	}
+	if (unlikely(skb_shared(skb))) {
+		own = skb_clone(skb, GFP_ATOMIC);
+		consume_skb(skb);
+		skb = own;
+		if (!skb)
+			goto no_memory;
+	}
+	if (frame.flags & TLCKPT_FRAME_STAMPED) {
+		skb = link->carrier->strip(skb);
+		if (!skb)
+			goto no_memory;
+	}
+	if (verdict < TLCKPT_HOLD && !tlckpt_hold_busy(&link->hold) &&
+	    !tlckpt_view_log(&pub->view, &frame, TLCKPT_AT_DELIVERY, &range)) {
+		trace_tlckpt_inspect(link->dev, &frame, verdict);
+		count(link, peer, peer ? STAT_RX_DELIVERED : STAT_RX_PLAIN);
+		return link_accept(link, skb, came);
+	}
+	link_judge(link, skb, &frame, peer);
+	return NF_STOLEN;
+
+no_memory:
+	count(link, peer, STAT_RX_ERRORS);
+	return NF_STOLEN;
+}
+
+struct tlckpt_link *tlckpt_link_find(struct tlckpt_net *tn, int ifindex)
+{
+	struct tlckpt_link *link;
+
+	ASSERT_RTNL();
+	list_for_each_entry(link, &tn->links, list)
+		if (link->dev->ifindex == ifindex)
+			return link;
+	return NULL;
+}
+
+/**
+ * tlckpt_link_guest_mtu() - what guests behind this link may use
+ * @link: link
+ */
+unsigned int tlckpt_link_guest_mtu(const struct tlckpt_link *link)
+{
+	return READ_ONCE(link->dev->mtu) - link->carrier->overhead;
+}
+
+/* The largest frames that may have to pass: of the ports, or Ethernet's usual. */
+static unsigned int ports_mtu(const struct tlckpt_net *tn)
+{
+	const struct tlckpt_port *port;
+	unsigned int mtu = 0;
+
+	list_for_each_entry(port, &tn->ports, list)
+		mtu = max(mtu, port->dev->mtu);
+	return mtu ?: ETH_DATA_LEN;
+}
+
+/**
+ * tlckpt_link_check_mtu() - may @dev, a link, have its MTU
+ * @dev: device
+ *
+ * RTNL. Return: 0, also if it is no link; -EMSGSIZE.
+ */
+int tlckpt_link_check_mtu(const struct net_device *dev)
+{
+	struct tlckpt_net *tn = tlckpt_net(dev_net(dev));
+	const struct tlckpt_link *link = tlckpt_link_find(tn, dev->ifindex);
+
+	if (!link || dev->mtu >= ports_mtu(tn) + link->carrier->overhead)
+		return 0;
+	netdev_warn(dev, "tlckpt: a link to nodes of the cluster needs an MTU of %u or more\n",
+		    ports_mtu(tn) + link->carrier->overhead);
+	return -EMSGSIZE;
+}
+
+static int link_check(struct tlckpt_net *tn, struct net_device *dev,
+		      const struct tlckpt_link_config *config, struct netlink_ext_ack *extack)
+{
+	if (!rcu_access_pointer(tn->pub)) {
+		NL_SET_ERR_MSG(extack, "set the node first: its id and key");
+		return -ENOTCONN;
+	}
+	if (tlckpt_link_find(tn, dev->ifindex)) {
+		NL_SET_ERR_MSG(extack, "the interface is a link already");
+		return -EEXIST;
+	}
+	if (tlckpt_port_find(tn, dev->ifindex)) {
+		NL_SET_ERR_MSG(extack, "the interface is a port, it can't be a link");
+		return -EBUSY;
+	}
+	if (dev->type != ARPHRD_ETHER || dev->flags & IFF_LOOPBACK) {
+		NL_SET_ERR_MSG(extack, "a link must be an Ethernet interface");
+		return -EINVAL;
+	}
+	if (dev->mtu < ports_mtu(tn) + carriers[config->carrier]->overhead) {
+		NL_SET_ERR_MSG(extack,
+			       "the MTU has no room for the stamp: raise it by 28 above the guests' MTU");
+		return -EMSGSIZE;
+	}
+	return 0;
+}
+
+static int link_hooks(struct tlckpt_link *link)
+{
+	link->ops[0] = (struct nf_hook_ops){
+		.hook = link_rx,
+		.dev = link->dev,
+		.priv = link,
+		.pf = NFPROTO_NETDEV,
+		.hooknum = NF_NETDEV_INGRESS,
+		.priority = INT_MAX,
+	};
+	link->ops[1] = (struct nf_hook_ops){
+		.hook = link_tx,
+		.dev = link->dev,
+		.priv = link,
+		.pf = NFPROTO_NETDEV,
+		.hooknum = NF_NETDEV_EGRESS,
+		.priority = INT_MAX,
+	};
+	return nf_register_net_hooks(link->tn->net, link->ops, 2);
+}
+
+/**
+ * tlckpt_link_add() - an interface leads to other nodes from now on
+ * @tn:     node
+ * @dev:    interface
+ * @config: how stamps travel there
+ * @extack: why not
+ *
+ * RTNL. Return: 0; -ENOTCONN no node here; -EEXIST; -EBUSY it is a port; -EINVAL not
+ * Ethernet, or not what the carrier needs; -EMSGSIZE its MTU; -ENOMEM.
+ */
+int tlckpt_link_add(struct tlckpt_net *tn, struct net_device *dev,
+		    const struct tlckpt_link_config *config, struct netlink_ext_ack *extack)
+{
+	struct tlckpt_link *link;
+	int err = link_check(tn, dev, config, extack);
+
+	if (err)
+		return err;
+	link = kzalloc(sizeof(*link), GFP_KERNEL);
+	if (!link)
+		return -ENOMEM;
+	link->tn = tn;
+	link->dev = dev;
+	link->config = *config;
+	link->carrier = carriers[config->carrier];
+	err = -ENOMEM;
+	link->stats = alloc_percpu(struct tlckpt_stats);
+	if (!link->stats)
+		goto free_link;
+	err = tlckpt_hold_init(&link->hold, tn, dev, link->stats, tlckpt_receive_again);
+	if (err)
+		goto free_stats;
+	err = link->carrier->attach ? link->carrier->attach(link, extack) : 0;
+	if (err)
+		goto destroy_hold;
+	err = link_hooks(link);
+	if (err)
+		goto detach;
+	netdev_hold(dev, &link->tracker, GFP_KERNEL);
+	list_add_tail(&link->list, &tn->links);
+	return 0;
+
+detach:
+	if (link->carrier->detach)
+		link->carrier->detach(link);
+destroy_hold:
+	tlckpt_hold_destroy(&link->hold);
+free_stats:
+	free_percpu(link->stats);
+free_link:
+	kfree(link);
+	return err;
+}
+
+/**
+ * tlckpt_link_del() - the interface is a link no more, what it held is lost
+ * @tn:   node
+ * @link: freed
+ *
+ * RTNL, may sleep.
+ */
+void tlckpt_link_del(struct tlckpt_net *tn, struct tlckpt_link *link)
+{
+	ASSERT_RTNL();
+	list_del(&link->list);
+	nf_unregister_net_hooks(tn->net, link->ops, 2);
+	/* Unregistering does not wait for hooks that run. */
+	synchronize_net();
+	tlckpt_hold_destroy(&link->hold);
+	if (link->carrier->detach)
+		link->carrier->detach(link);
+	netdev_put(link->dev, &link->tracker);
+	free_percpu(link->stats);
+	kfree(link);
+}

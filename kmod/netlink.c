@@ -1,0 +1,604 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Netlink requests and events. What they mean: include/uapi/linux/tlckpt.h. */
+#include <linux/etherdevice.h>
+#include <linux/rtnetlink.h>
+
+#include "compat.h"
+#include "netlink_gen.h"
+#include "tlckpt_priv.h"
+
+/* Checks an attribute that a request needs and parses its nest. */
+static int nest_of(struct genl_info *info, int which, int max, const struct nla_policy *policy,
+		   struct nlattr **tb)
+{
+	if (GENL_REQ_ATTR_CHECK(info, which))
+		return -EINVAL;
+	return nla_parse_nested(tb, max, info->attrs[which], policy, info->extack);
+}
+
+static int refuse(struct genl_info *info, int err, const char *text)
+{
+	if (info->extack)
+		info->extack->_msg = text;
+	return err;
+}
+
+/* ---- node ---- */
+
+static void config_update(struct tlckpt_config *config, struct nlattr **tb)
+{
+	if (tb[TLCKPT_A_NODE_ID])
+		config->node = nla_get_u16(tb[TLCKPT_A_NODE_ID]);
+	if (tb[TLCKPT_A_NODE_MODE])
+		config->mode = nla_get_u8(tb[TLCKPT_A_NODE_MODE]);
+	if (tb[TLCKPT_A_NODE_POLICY])
+		config->policy = nla_get_u8(tb[TLCKPT_A_NODE_POLICY]);
+	if (tb[TLCKPT_A_NODE_STRICT])
+		config->strict = nla_get_u8(tb[TLCKPT_A_NODE_STRICT]);
+	if (tb[TLCKPT_A_NODE_JUMP])
+		config->jump = nla_get_u64(tb[TLCKPT_A_NODE_JUMP]);
+	if (tb[TLCKPT_A_NODE_MAX_FRAMES])
+		config->max_frames = nla_get_u32(tb[TLCKPT_A_NODE_MAX_FRAMES]);
+	if (tb[TLCKPT_A_NODE_MAX_BYTES])
+		config->max_bytes = nla_get_u64(tb[TLCKPT_A_NODE_MAX_BYTES]);
+}
+
+static int node_create(struct tlckpt_net *tn, struct nlattr **tb, struct genl_info *info)
+{
+	struct tlckpt_config config = {
+		.jump = 1000,
+		.max_bytes = 16 << 20,
+		.max_frames = 4096,
+		.mode = TLCKPT_MODE_MS,
+		.policy = TLCKPT_POLICY_HOLD,
+		.strict = true,
+	};
+
+	if (!tb[TLCKPT_A_NODE_ID] || !tb[TLCKPT_A_NODE_KEY])
+		return refuse(info, -EINVAL, "a new node needs its id and the cluster's key");
+	config_update(&config, tb);
+	tn->grace_ms = 10000;
+	tn->log_max = 16 << 20;
+	tlckpt_cluster_init(&tn->cluster, nla_data(tb[TLCKPT_A_NODE_KEY]),
+			    tb[TLCKPT_A_NODE_CLUSTER] ? nla_get_u32(tb[TLCKPT_A_NODE_CLUSTER]) : 0);
+	return tlckpt_engine_start(tn, &config,
+				   tb[TLCKPT_A_NODE_INCARNATION] ?
+					   nla_get_u32(tb[TLCKPT_A_NODE_INCARNATION]) : 0,
+				   tb[TLCKPT_A_NODE_SN] ? nla_get_u64(tb[TLCKPT_A_NODE_SN]) : 0);
+}
+
+static int node_change(struct tlckpt_net *tn, struct nlattr **tb, struct genl_info *info)
+{
+	struct tlckpt_config config = tn->proto.config;
+
+	if (tb[TLCKPT_A_NODE_INCARNATION] || tb[TLCKPT_A_NODE_SN])
+		return refuse(info, -EBUSY,
+			      "incarnation and sn of a running node change by its steps only");
+	if (tb[TLCKPT_A_NODE_ID] && nla_get_u16(tb[TLCKPT_A_NODE_ID]) != config.node)
+		return refuse(info, -EBUSY, "the node has another id: delete it first");
+	if (tb[TLCKPT_A_NODE_KEY]) {
+		tlckpt_cluster_init(&tn->cluster, nla_data(tb[TLCKPT_A_NODE_KEY]),
+				    tn->cluster.id);
+		tlckpt_peers_free(tn);
+	}
+	if (tb[TLCKPT_A_NODE_CLUSTER]) {
+		tn->cluster.id = nla_get_u32(tb[TLCKPT_A_NODE_CLUSTER]);
+		tlckpt_peers_free(tn);
+	}
+	config_update(&config, tb);
+	return tlckpt_engine_configure(tn, &config);
+}
+
+int tlckpt_nl_node_set(struct sk_buff *skb, struct genl_info *info)
+{
+	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
+	struct nlattr *tb[TLCKPT_A_NODE_MAX + 1];
+	int err = nest_of(info, TLCKPT_A_NODE, TLCKPT_A_NODE_MAX, tlckpt_node_policy, tb);
+
+	if (err)
+		return err;
+	mutex_lock(&tn->mutex);
+	if (rcu_access_pointer(tn->pub))
+		err = node_change(tn, tb, info);
+	else
+		err = node_create(tn, tb, info);
+	if (!err && tb[TLCKPT_A_NODE_GRACE_MS])
+		tn->grace_ms = nla_get_u32(tb[TLCKPT_A_NODE_GRACE_MS]);
+	if (!err && tb[TLCKPT_A_NODE_LOG_BYTES])
+		tn->log_max = nla_get_u64(tb[TLCKPT_A_NODE_LOG_BYTES]);
+	mutex_unlock(&tn->mutex);
+	return err;
+}
+
+int tlckpt_nl_node_del(struct sk_buff *skb, struct genl_info *info)
+{
+	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
+	struct tlckpt_link *link, *next;
+	int err = 0;
+
+	rtnl_lock();
+	mutex_lock(&tn->mutex);
+	if (!rcu_access_pointer(tn->pub)) {
+		err = refuse(info, -ENOENT, "this network namespace is no node");
+	} else {
+		list_for_each_entry_safe(link, next, &tn->links, list)
+			tlckpt_link_del(tn, link);
+		tlckpt_engine_stop(tn);
+		tlckpt_peers_free(tn);
+		tn->owner = 0;
+		/* What ports held goes: judged without a node, it is dropped. */
+		spin_lock_bh(&tn->lock);
+		tlckpt_hold_release_all(tn);
+		spin_unlock_bh(&tn->lock);
+	}
+	mutex_unlock(&tn->mutex);
+	rtnl_unlock();
+	return err;
+}
+
+/* ---- ports, links, exempt addresses ---- */
+
+/* The device that a nest's ifindex names; RTNL. */
+static struct net_device *device_of(struct genl_info *info, const struct nlattr *ifindex)
+{
+	struct net_device *dev;
+
+	if (!ifindex) {
+		refuse(info, -EINVAL, "an interface index is needed");
+		return ERR_PTR(-EINVAL);
+	}
+	dev = __dev_get_by_index(genl_info_net(info), nla_get_u32(ifindex));
+	if (!dev) {
+		NL_SET_ERR_MSG_ATTR(info->extack, ifindex, "no such interface in this namespace");
+		return ERR_PTR(-ENODEV);
+	}
+	return dev;
+}
+
+int tlckpt_nl_port_add(struct sk_buff *skb, struct genl_info *info)
+{
+	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
+	struct nlattr *tb[TLCKPT_A_PORT_MAX + 1];
+	struct net_device *dev;
+	int err = nest_of(info, TLCKPT_A_PORT, TLCKPT_A_PORT_MAX, tlckpt_port_policy, tb);
+
+	if (err)
+		return err;
+	rtnl_lock();
+	dev = device_of(info, tb[TLCKPT_A_PORT_IFINDEX]);
+	err = IS_ERR(dev) ? PTR_ERR(dev) : tlckpt_port_add(tn, dev, false, info->extack);
+	rtnl_unlock();
+	return err;
+}
+
+int tlckpt_nl_port_del(struct sk_buff *skb, struct genl_info *info)
+{
+	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
+	struct nlattr *tb[TLCKPT_A_PORT_MAX + 1];
+	struct tlckpt_port *port;
+	struct net_device *dev;
+	int err = nest_of(info, TLCKPT_A_PORT, TLCKPT_A_PORT_MAX, tlckpt_port_policy, tb);
+
+	if (err)
+		return err;
+	rtnl_lock();
+	dev = device_of(info, tb[TLCKPT_A_PORT_IFINDEX]);
+	port = IS_ERR(dev) ? NULL : tlckpt_port_find(tn, dev->ifindex);
+	if (IS_ERR(dev))
+		err = PTR_ERR(dev);
+	else if (!port)
+		err = refuse(info, -ENOENT, "the interface is not a port");
+	else if (port->automatic)
+		err = refuse(info, -EBUSY, "a guest's own vif is a port as long as it is there");
+	else
+		tlckpt_port_del(tn, port);
+	rtnl_unlock();
+	return err;
+}
+
+static int link_config(struct tlckpt_link_config *config, struct nlattr **tb,
+		       struct genl_info *info)
+{
+	memset(config, 0, sizeof(*config));
+	if (tb[TLCKPT_A_LINK_CARRIER])
+		config->carrier = nla_get_u8(tb[TLCKPT_A_LINK_CARRIER]);
+	if (tb[TLCKPT_A_LINK_REMOTE4] && tb[TLCKPT_A_LINK_REMOTE6])
+		return refuse(info, -EINVAL, "one remote, IPv4 or IPv6");
+	if (tb[TLCKPT_A_LINK_REMOTE4]) {
+		config->family = AF_INET;
+		config->remote4 = nla_get_be32(tb[TLCKPT_A_LINK_REMOTE4]);
+	} else if (tb[TLCKPT_A_LINK_REMOTE6]) {
+		config->family = AF_INET6;
+		config->remote6 = nla_get_in6_addr(tb[TLCKPT_A_LINK_REMOTE6]);
+	}
+	if (tb[TLCKPT_A_LINK_VNI])
+		config->vni = nla_get_u32(tb[TLCKPT_A_LINK_VNI]);
+	if (config->carrier == TLCKPT_CARRIER_SHIM && (config->family || config->vni))
+		return refuse(info, -EINVAL, "a remote and a vni are for the carrier geneve only");
+	return 0;
+}
+
+int tlckpt_nl_link_add(struct sk_buff *skb, struct genl_info *info)
+{
+	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
+	struct nlattr *tb[TLCKPT_A_LINK_MAX + 1];
+	struct tlckpt_link_config config;
+	struct net_device *dev;
+	int err = nest_of(info, TLCKPT_A_LINK, TLCKPT_A_LINK_MAX, tlckpt_link_policy, tb);
+
+	if (!err)
+		err = link_config(&config, tb, info);
+	if (err)
+		return err;
+	rtnl_lock();
+	dev = device_of(info, tb[TLCKPT_A_LINK_IFINDEX]);
+	err = IS_ERR(dev) ? PTR_ERR(dev) : tlckpt_link_add(tn, dev, &config, info->extack);
+	rtnl_unlock();
+	return err;
+}
+
+int tlckpt_nl_link_del(struct sk_buff *skb, struct genl_info *info)
+{
+	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
+	struct nlattr *tb[TLCKPT_A_LINK_MAX + 1];
+	struct tlckpt_link *link;
+	struct net_device *dev;
+	int err = nest_of(info, TLCKPT_A_LINK, TLCKPT_A_LINK_MAX, tlckpt_link_policy, tb);
+
+	if (err)
+		return err;
+	rtnl_lock();
+	dev = device_of(info, tb[TLCKPT_A_LINK_IFINDEX]);
+	link = IS_ERR(dev) ? NULL : tlckpt_link_find(tn, dev->ifindex);
+	if (IS_ERR(dev))
+		err = PTR_ERR(dev);
+	else if (!link)
+		err = refuse(info, -ENOENT, "the interface is not a link");
+	else
+		tlckpt_link_del(tn, link);
+	rtnl_unlock();
+	return err;
+}
+
+int tlckpt_nl_exempt_add(struct sk_buff *skb, struct genl_info *info)
+{
+	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
+	const u8 *address;
+	int err;
+
+	if (GENL_REQ_ATTR_CHECK(info, TLCKPT_A_EXEMPT))
+		return -EINVAL;
+	address = nla_data(info->attrs[TLCKPT_A_EXEMPT]);
+	if (!is_valid_ether_addr(address))
+		return refuse(info, -EINVAL, "not a unicast address");
+	rtnl_lock();
+	err = xa_insert(&tn->exempt, tlckpt_exempt_key(address), xa_mk_value(1), GFP_KERNEL);
+	if (!err)
+		WRITE_ONCE(tn->nr_exempt, tn->nr_exempt + 1);
+	rtnl_unlock();
+	return err == -EBUSY ? refuse(info, -EEXIST, "the address is exempt already") : err;
+}
+
+int tlckpt_nl_exempt_del(struct sk_buff *skb, struct genl_info *info)
+{
+	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
+	int err = 0;
+
+	if (GENL_REQ_ATTR_CHECK(info, TLCKPT_A_EXEMPT))
+		return -EINVAL;
+	rtnl_lock();
+	if (xa_erase(&tn->exempt, tlckpt_exempt_key(nla_data(info->attrs[TLCKPT_A_EXEMPT]))))
+		WRITE_ONCE(tn->nr_exempt, tn->nr_exempt - 1);
+	else
+		err = refuse(info, -ENOENT, "the address is not exempt");
+	rtnl_unlock();
+	return err;
+}
+
+/* ---- steps ---- */
+
+int tlckpt_nl_own(struct sk_buff *skb, struct genl_info *info)
+{
+	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
+	const struct tlckpt_event ev = { .type = TLCKPT_EV_OWNER_BACK };
+	struct tlckpt_update u;
+	int err;
+
+	mutex_lock(&tn->mutex);
+	if (!rcu_access_pointer(tn->pub)) {
+		err = refuse(info, -ENOENT, "this network namespace is no node");
+	} else if (tn->owner == info->snd_portid) {
+		err = 0;
+	} else if (tn->owner) {
+		err = refuse(info, -EBUSY, "another daemon owns the node");
+	} else {
+		err = tlckpt_engine_step(tn, &ev, &u);
+		if (!err) {
+			tn->owner = info->snd_portid;
+			cancel_delayed_work(&tn->grace);
+		}
+	}
+	mutex_unlock(&tn->mutex);
+	if (!err)
+		tlckpt_event_simple(tn, TLCKPT_CMD_EV_OWNER);
+	return err;
+}
+
+/* Rule R8: the daemon's socket is closed. */
+static int owner_gone(struct notifier_block *nb, unsigned long action, void *data)
+{
+	const struct netlink_notify *notify = data;
+	const struct tlckpt_event ev = { .type = TLCKPT_EV_OWNER_LOST };
+	struct tlckpt_update u;
+	struct tlckpt_net *tn;
+	bool gone = false;
+
+	if (action != NETLINK_URELEASE || notify->protocol != NETLINK_GENERIC)
+		return NOTIFY_DONE;
+	tn = tlckpt_net(notify->net);
+	if (READ_ONCE(tn->owner) != notify->portid || !notify->portid)
+		return NOTIFY_DONE;
+	mutex_lock(&tn->mutex);
+	if (tn->owner == notify->portid) {
+		tn->owner = 0;
+		gone = true;
+		if (rcu_access_pointer(tn->pub))
+			tlckpt_engine_step(tn, &ev, &u);
+	}
+	mutex_unlock(&tn->mutex);
+	if (gone)
+		tlckpt_event_simple(tn, TLCKPT_CMD_EV_OWNER);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block owner_notifier = {
+	.notifier_call = owner_gone,
+};
+
+static int step_event(struct tlckpt_event *ev, struct genl_info *info)
+{
+	static const enum tlckpt_event_type type_of[TLCKPT_CMD_MAX + 1] = {
+		[TLCKPT_CMD_TICK] = TLCKPT_EV_TICK,
+		[TLCKPT_CMD_REQUEST] = TLCKPT_EV_REQUEST,
+		[TLCKPT_CMD_CLOSE] = TLCKPT_EV_CLOSE,
+		[TLCKPT_CMD_SUSPENDED] = TLCKPT_EV_SUSPENDED,
+		[TLCKPT_CMD_CUT] = TLCKPT_EV_CUT,
+		[TLCKPT_CMD_CAPTURED] = TLCKPT_EV_CAPTURED,
+		[TLCKPT_CMD_DURABLE] = TLCKPT_EV_DURABLE,
+		[TLCKPT_CMD_ABORT] = TLCKPT_EV_ABORT,
+		[TLCKPT_CMD_FREEZE] = TLCKPT_EV_FREEZE,
+		[TLCKPT_CMD_ROLLBACK] = TLCKPT_EV_ROLLBACK,
+		[TLCKPT_CMD_THAW] = TLCKPT_EV_THAW,
+	};
+	struct nlattr *tb[TLCKPT_A_STEP_MAX + 1];
+	int err;
+
+	memset(ev, 0, sizeof(*ev));
+	ev->type = type_of[info->genlhdr->cmd];
+	if (ev->type != TLCKPT_EV_CAPTURED && ev->type != TLCKPT_EV_DURABLE &&
+	    ev->type != TLCKPT_EV_ROLLBACK)
+		return 0;
+	err = nest_of(info, TLCKPT_A_STEP, TLCKPT_A_STEP_MAX, tlckpt_step_policy, tb);
+	if (err)
+		return err;
+	if (ev->type != TLCKPT_EV_ROLLBACK) {
+		if (!tb[TLCKPT_A_STEP_SN])
+			return refuse(info, -EINVAL, "the step needs its sn");
+		ev->index = nla_get_u64(tb[TLCKPT_A_STEP_SN]);
+		return 0;
+	}
+	if (!tb[TLCKPT_A_STEP_K] || !tb[TLCKPT_A_STEP_INCARNATION])
+		return refuse(info, -EINVAL, "a rollback needs k and the new incarnation");
+	ev->rollback.k = nla_get_u64(tb[TLCKPT_A_STEP_K]);
+	ev->rollback.incarnation = nla_get_u32(tb[TLCKPT_A_STEP_INCARNATION]);
+	if (tb[TLCKPT_A_STEP_MEMBER])
+		ev->rollback.member = nla_get_u64(tb[TLCKPT_A_STEP_MEMBER]);
+	if (tb[TLCKPT_A_STEP_RAISE])
+		ev->rollback.raise = nla_get_u64(tb[TLCKPT_A_STEP_RAISE]);
+	if (tb[TLCKPT_A_STEP_PREVIOUS])
+		ev->rollback.previous = nla_get_u32(tb[TLCKPT_A_STEP_PREVIOUS]);
+	return 0;
+}
+
+static int step_reply(struct genl_info *info, const struct tlckpt_event *ev,
+		      const struct tlckpt_update *u)
+{
+	struct sk_buff *msg;
+	struct nlattr *nest;
+	void *head;
+
+	if (ev->type != TLCKPT_EV_CUT && ev->type != TLCKPT_EV_CAPTURED)
+		return 0;
+	msg = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	if (!msg)
+		return -ENOMEM;
+	head = genlmsg_put_reply(msg, info, &tlckpt_family, 0, info->genlhdr->cmd);
+	nest = head ? nla_nest_start(msg, TLCKPT_A_STEP) : NULL;
+	if (!nest || nla_put_u64_64bit(msg, TLCKPT_A_STEP_SN, u->sn, TLCKPT_A_STEP_PAD) ||
+	    (u->todo & TLCKPT_DO_MANIFEST &&
+	     nla_put_u64_64bit(msg, TLCKPT_A_STEP_PREV, u->prev, TLCKPT_A_STEP_PAD)) ||
+	    (u->note & TLCKPT_NOTE_INTAKE_OPEN &&
+	     nla_put_flag(msg, TLCKPT_A_STEP_INTAKE_OPEN))) {
+		nlmsg_free(msg);
+		return -EMSGSIZE;
+	}
+	nla_nest_end(msg, nest);
+	genlmsg_end(msg, head);
+	return genlmsg_reply(msg, info);
+}
+
+int tlckpt_nl_step(struct sk_buff *skb, struct genl_info *info)
+{
+	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
+	struct tlckpt_event ev;
+	struct tlckpt_update u = {};
+	int err = step_event(&ev, info);
+
+	if (err)
+		return err;
+	mutex_lock(&tn->mutex);
+	if (!rcu_access_pointer(tn->pub))
+		err = refuse(info, -ENOENT, "this network namespace is no node");
+	else
+		err = tlckpt_engine_step(tn, &ev, &u);
+	mutex_unlock(&tn->mutex);
+	if (err)
+		return u.refusal ? refuse(info, err, u.refusal) : err;
+	return step_reply(info, &ev, &u);
+}
+
+/* ---- channel log ---- */
+
+int tlckpt_nl_log_del(struct sk_buff *skb, struct genl_info *info)
+{
+	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
+	struct nlattr *tb[TLCKPT_A_LOG_MAX + 1];
+	int err = nest_of(info, TLCKPT_A_LOG, TLCKPT_A_LOG_MAX, tlckpt_log_policy, tb);
+
+	if (err)
+		return err;
+	if (!tb[TLCKPT_A_LOG_SN])
+		return refuse(info, -EINVAL, "up to which sn");
+	spin_lock_bh(&tn->lock);
+	tlckpt_log_forget(tn, nla_get_u64(tb[TLCKPT_A_LOG_SN]));
+	spin_unlock_bh(&tn->lock);
+	return 0;
+}
+
+/* Gives one frame to the guests: through a link's receive path, or out of a port. */
+static int inject(struct tlckpt_net *tn, struct net_device *dev, const struct nlattr *frame,
+		  struct genl_info *info)
+{
+	struct tlckpt_port *port = tlckpt_port_find(tn, dev->ifindex);
+	struct tlckpt_link *link = tlckpt_link_find(tn, dev->ifindex);
+	struct sk_buff *skb;
+
+	if (!port && !link)
+		return refuse(info, -EINVAL, "frames are injected at a port or a link");
+	if (nla_len(frame) > dev->mtu + VLAN_ETH_HLEN)
+		return refuse(info, -EMSGSIZE, "the frame is longer than the interface's MTU");
+	skb = netdev_alloc_skb_ip_align(dev, nla_len(frame) + LL_RESERVED_SPACE(dev));
+	if (!skb)
+		return -ENOMEM;
+	skb_reserve(skb, LL_RESERVED_SPACE(dev));
+	skb_put_data(skb, nla_data(frame), nla_len(frame));
+	local_bh_disable();
+	if (port) {
+		skb->protocol = ((struct ethhdr *)skb->data)->h_proto;
+		skb_reset_mac_header(skb);
+		skb_set_network_header(skb, ETH_HLEN);
+		tlckpt_xmit_again(skb);
+	} else {
+		skb->protocol = eth_type_trans(skb, dev);
+		tlckpt_receive_again(&link->hold, skb);
+	}
+	local_bh_enable();
+	return 0;
+}
+
+int tlckpt_nl_inject(struct sk_buff *skb, struct genl_info *info)
+{
+	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
+	struct nlattr *tb[TLCKPT_A_LOG_MAX + 1];
+	struct net_device *dev;
+	int err = nest_of(info, TLCKPT_A_LOG, TLCKPT_A_LOG_MAX, tlckpt_log_policy, tb);
+
+	if (err)
+		return err;
+	if (!tb[TLCKPT_A_LOG_FRAME])
+		return refuse(info, -EINVAL, "no frame");
+	rtnl_lock();
+	dev = device_of(info, tb[TLCKPT_A_LOG_IFINDEX]);
+	err = IS_ERR(dev) ? PTR_ERR(dev) : inject(tn, dev, tb[TLCKPT_A_LOG_FRAME], info);
+	rtnl_unlock();
+	return err;
+}
+
+/* ---- events ---- */
+
+static void event_send(struct tlckpt_net *tn, struct sk_buff *msg, void *head)
+{
+	genlmsg_end(msg, head);
+	/* -ESRCH: nobody listens, which is fine. */
+	genlmsg_multicast_netns(&tlckpt_family, tn->net, msg, 0, 0, GFP_ATOMIC);
+}
+
+/**
+ * tlckpt_event_request() - tell the daemon that a checkpoint is wanted
+ * @tn: node
+ * @u:  update with TLCKPT_DO_REQUEST
+ *
+ * Any context. Lost without memory: NODE_GET has the target, too.
+ */
+void tlckpt_event_request(struct tlckpt_net *tn, const struct tlckpt_update *u)
+{
+	struct sk_buff *msg = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_ATOMIC | __GFP_NOWARN);
+	struct nlattr *nest;
+	void *head;
+
+	if (!msg)
+		return;
+	head = genlmsg_put(msg, 0, 0, &tlckpt_family, 0, TLCKPT_CMD_EV_REQUEST);
+	nest = head ? nla_nest_start(msg, TLCKPT_A_STEP) : NULL;
+	if (!nest || nla_put_u64_64bit(msg, TLCKPT_A_STEP_TARGET, u->target, TLCKPT_A_STEP_PAD) ||
+	    nla_put_u8(msg, TLCKPT_A_STEP_REASON, u->reason) ||
+	    (u->reason == TLCKPT_FORCED &&
+	     (nla_put_u16(msg, TLCKPT_A_STEP_PEER, u->cause_peer) ||
+	      nla_put_u64_64bit(msg, TLCKPT_A_STEP_SN, u->cause_sn, TLCKPT_A_STEP_PAD)))) {
+		nlmsg_free(msg);
+		return;
+	}
+	nla_nest_end(msg, nest);
+	event_send(tn, msg, head);
+}
+
+/* An event without attributes: what it is about is read by NODE_GET. Any context. */
+void tlckpt_event_simple(struct tlckpt_net *tn, u8 cmd)
+{
+	struct sk_buff *msg = genlmsg_new(0, GFP_ATOMIC | __GFP_NOWARN);
+	void *head;
+
+	if (!msg)
+		return;
+	head = genlmsg_put(msg, 0, 0, &tlckpt_family, 0, cmd);
+	if (head)
+		event_send(tn, msg, head);
+	else
+		nlmsg_free(msg);
+}
+
+static const struct genl_multicast_group groups[] = {
+	{ .name = TLCKPT_MCGRP_EVENTS, .flags = COMPAT_MCAST_FLAGS },
+};
+
+struct genl_family tlckpt_family = {
+	.name = TLCKPT_GENL_NAME,
+	.version = TLCKPT_GENL_VERSION,
+	.maxattr = TLCKPT_A_MAX,
+	.policy = tlckpt_policy,
+	.netnsok = true,
+	.parallel_ops = true,
+	.small_ops = tlckpt_ops,
+	.n_small_ops = TLCKPT_NR_OPS,
+	.mcgrps = groups,
+	.n_mcgrps = ARRAY_SIZE(groups),
+	.module = THIS_MODULE,
+};
+
+int tlckpt_netlink_init(void)
+{
+	int err = genl_register_family(&tlckpt_family);
+
+	if (err)
+		return err;
+	err = netlink_register_notifier(&owner_notifier);
+	if (err)
+		genl_unregister_family(&tlckpt_family);
+	return err;
+}
+
+void tlckpt_netlink_exit(void)
+{
+	netlink_unregister_notifier(&owner_notifier);
+	genl_unregister_family(&tlckpt_family);
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Carrier A: a shim header with an EtherType of its own between the addresses
+ * (and VLAN tags) and the original EtherType. 28 octets, so that the IP header
+ * keeps its alignment:
+ *
+ *   dst 6 | src 6 | [802.1Q] | 88b5 | stamp 24 | pad 2 | original EtherType | ...
+ */
+#include <linux/etherdevice.h>
+#include <linux/if_vlan.h>
+#include <linux/netfilter_netdev.h>
+
+#include "compat.h"
+#include "shim.h"
+#include "tlckpt_priv.h"
+#include "trace.h"
+
+static int shim_push(struct sk_buff *skb, const u8 *wire)
+{
+	struct tlckpt_shim *shim;
+
+	if (skb_cow_head(skb, SHIM_LEN))
+		return -ENOMEM;
+	__skb_push(skb, SHIM_LEN);
+	memmove(skb->data, skb->data + SHIM_LEN, 2 * ETH_ALEN);
+	skb_reset_mac_header(skb);
+	skb_set_network_header(skb, ETH_HLEN);
+	skb_reset_mac_len(skb);
+	shim = (struct tlckpt_shim *)(skb->data + 2 * ETH_ALEN);
+	shim->proto = htons(TLCKPT_ETHERTYPE);
+	memcpy(shim->stamp, wire, TLCKPT_STAMP_LEN);
+	shim->pad = 0;
+	skb->protocol = htons(TLCKPT_ETHERTYPE);
+	return 0;
+}
+
+/* The bridge has checked the length without the shim; nobody does after us. */
+static bool too_long(const struct tlckpt_link *link, const struct sk_buff *skb)
+{
+	return skb->len + SHIM_LEN > READ_ONCE(link->dev->mtu) + ETH_HLEN + VLAN_HLEN;
+}
+
+/*
+ * A stamped super-packet must not reach a device that would cut it: to it the
+ * EtherType is unknown. So it is cut here, and each segment is stamped.
+ */
+static unsigned int stamp_segments(struct tlckpt_link *link, struct sk_buff *skb, const struct tlckpt_pub *pub)
+{
+	netdev_features_t features = netif_skb_features(skb) & ~NETIF_F_GSO_MASK;
+	struct sk_buff *segments = skb_gso_segment(skb, features), *segment, *next;
+	unsigned int sent = 0;
+
+	if (IS_ERR_OR_NULL(segments)) {
+		stat_inc(link->stats, STAT_TX_ERRORS);
+		return NF_DROP;
+	}
+	consume_skb(skb);
+	skb_list_walk_safe(segments, segment, next) {
+		skb_mark_not_on_list(segment);
+		if (too_long(link, segment) || shim_push(segment, pub->wire)) {
+			stat_inc(link->stats, STAT_TX_ERRORS);
+			kfree_skb(segment);
+			continue;
+		}
+		sent++;
+		tlckpt_xmit_again(segment);
+	}
+	stat_add(link->stats, STAT_TX_SEGMENTS, sent);
+	stat_inc(link->stats, STAT_TX_STAMPED);
+	return NF_STOLEN;
+}
+
+static unsigned int shim_stamp(struct tlckpt_link *link, struct sk_buff *skb, const struct tlckpt_pub *pub)
+{
+	if (skb_is_gso(skb)) {
+		trace_tlckpt_stamp(link->dev, pub->view.sn, skb->len,
+				   skb_shinfo(skb)->gso_segs);
+		return stamp_segments(link, skb, pub);
+	}
+	if (too_long(link, skb) || shim_push(skb, pub->wire)) {
+		stat_inc(link->stats, STAT_TX_ERRORS);
+		return NF_DROP;
+	}
+	stat_inc(link->stats, STAT_TX_STAMPED);
+	trace_tlckpt_stamp(link->dev, pub->view.sn, skb->len, 1);
+	return NF_ACCEPT;
+}
+
+static int shim_peek(struct sk_buff *skb, const u8 **wire)
+{
+	if (skb->protocol != htons(TLCKPT_ETHERTYPE))
+		return 0;
+	if (!pskb_may_pull(skb, SHIM_LEN))
+		return -EINVAL;
+	*wire = skb->data; /* just behind the EtherType */
+	return 1;
+}
+
+static struct sk_buff *shim_strip(struct sk_buff *skb)
+{
+	__be16 proto;
+
+	/* A clone, as when tcpdump listens, shares its data. */
+	if (unlikely(skb_cow(skb, skb_headroom(skb)))) {
+		kfree_skb(skb);
+		return NULL;
+	}
+	skb_pull_rcsum(skb, SHIM_LEN);
+	memmove(skb_mac_header(skb) + SHIM_LEN, skb_mac_header(skb), 2 * ETH_ALEN);
+	skb->mac_header += SHIM_LEN;
+	proto = *(__be16 *)(skb->data - 2);
+	skb->protocol = eth_proto_is_802_3(proto) ? proto : htons(ETH_P_802_2);
+	skb_reset_network_header(skb);
+	if (!skb_is_gso(skb))
+		skb_reset_transport_header(skb);
+	skb_reset_mac_len(skb);
+	if (eth_type_vlan(skb->protocol) && !skb_vlan_tag_present(skb))
+		skb = skb_vlan_untag(skb); /* frees it and returns NULL on failure */
+	return skb;
+}
+
+/* Room for the shim in front, where devices ask for it: else each frame is copied. */
+static int shim_attach(struct tlckpt_link *link, struct netlink_ext_ack *extack)
+{
+	link->headroom = SHIM_LEN;
+	link->dev->needed_headroom += SHIM_LEN;
+	return 0;
+}
+
+static void shim_detach(struct tlckpt_link *link)
+{
+	link->dev->needed_headroom -= link->headroom;
+}
+
+const struct tlckpt_carrier_ops tlckpt_shim_ops = {
+	.name = "shim",
+	.overhead = SHIM_LEN,
+	.attach = shim_attach,
+	.detach = shim_detach,
+	.stamp = shim_stamp,
+	.peek = shim_peek,
+	.strip = shim_strip,
+};

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The shim header on the wire (Documentation/wire-format.rst). */
+#ifndef _TLCKPT_SHIM_H
+#define _TLCKPT_SHIM_H
+
+#include <linux/build_bug.h>
+#include <linux/types.h>
+#include <tlckpt/stamp.h>
+
+/* IEEE 802 Local Experimental EtherType 1. */
+#define TLCKPT_ETHERTYPE 0x88b5
+
+/**
+ * struct tlckpt_shim - stands where the EtherType stood, which follows it
+ * @proto: TLCKPT_ETHERTYPE
+ * @stamp: stamp
+ * @pad:   0
+ */
+struct tlckpt_shim {
+	__be16 proto;
+	u8 stamp[TLCKPT_STAMP_LEN];
+	__be16 pad;
+} __packed;
+
+#define SHIM_LEN ((unsigned int)sizeof(struct tlckpt_shim))
+static_assert(sizeof(struct tlckpt_shim) == 28);
+
+#endif /* _TLCKPT_SHIM_H */
