@@ -19,7 +19,7 @@ MAKEFLAGS += --no-builtin-rules
 CC       := $(if $(filter default,$(origin CC)),gcc,$(CC))
 CXX      := $(if $(filter default,$(origin CXX)),g++,$(CXX))
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Werror
-CPPFLAGS += -Iinclude -I. -D_GNU_SOURCE
+CPPFLAGS += -Iinclude -Iinclude/uapi -I. -D_GNU_SOURCE
 CFLAGS   += -std=gnu11 -g $(WARN)
 # gnu++20, not c++20: Xen's public headers use GNU anonymous structs.
 CXXFLAGS += -std=gnu++20 -g $(WARN) -fno-strict-aliasing -pthread

@@ -24,7 +24,8 @@ std::string_view without_dashes(std::string_view word) {
 
 // Options before the object. True when one says that nothing else is wanted.
 tl::expected<bool, UsageError> parse_options(Words &words, Invocation &invocation) {
-    static constexpr std::string_view names[] = {"json", "pretty", "socket", "Version", "help"};
+    static constexpr std::string_view names[] = {"json", "pretty",     "socket", "Version",
+                                                 "help", "statistics", "s"};
     while (words.more() && words.peek().starts_with('-')) {
         std::string word = words.take();
         auto which = match("Option", word, names);
@@ -47,6 +48,10 @@ tl::expected<bool, UsageError> parse_options(Words &words, Invocation &invocatio
         case 3:
             invocation.version = true;
             return true;
+        case 5:
+        case 6: // as iproute2's tools
+            invocation.statistics = true;
+            break;
         default:
             return true;
         }
@@ -151,9 +156,11 @@ tl::expected<Invocation, UsageError> parse_command_line(std::vector<std::string>
 
 void print_usage(std::ostream &out, std::span<const Command> commands) {
     out << "Usage: tlckptctl [ OPTIONS ] OBJECT ...\n"
-           "       OPTIONS := { -j[son] | -p[retty] | -s[ocket] PATH | -V[ersion] | -h[elp] }\n\n";
+           "       OPTIONS := { -j[son] | -p[retty] | -s[tatistics] | -so[cket] PATH |\n"
+           "                    -V[ersion] | -h[elp] }\n\n";
     for (const Command &command : commands)
-        out << fmt::format("  {:<44} {}\n", command.usage, command.help);
+        if (*command.usage)
+            out << fmt::format("  {:<44} {}\n", command.usage, command.help);
     out << "\nWords may be shortened: \"tlckptctl ch --w\". Exit codes: 0 done, 1 refused or "
            "failed,\n2 the daemon can't be reached, 255 wrong usage.\n";
 }

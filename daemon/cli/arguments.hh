@@ -47,7 +47,7 @@ struct Command {
     const char *action;  // "": the object stands alone
     const char *usage;   // what follows `tlckptctl`
     const char *help;
-    const char *request; // the control protocol's verb
+    const char *request; // the control protocol's verb; "kernel:...": the module's operation
     // Reads the rest of the line into `invocation`.
     tl::expected<void, UsageError> (*parse)(Words &words, Invocation &invocation);
     // Writes the reply for people; returns the exit code.
@@ -57,7 +57,7 @@ struct Command {
 struct Invocation {
     const Command *command = nullptr; // null: only help or the version is wanted
     bool version = false;
-    bool json = false, pretty = false;
+    bool json = false, pretty = false, statistics = false;
     std::string socket = control::kDefaultSocket;
     control::Json arguments = control::Json::object();
     std::string to; // restore's file, "-" for standard output; empty: none

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "daemon/cli/commands.hh"
 
+#include <algorithm>
+#include <iterator>
+#include <vector>
+
 #include <fmt/format.h>
 
+#include "daemon/cli/kernel.hh"
 #include "daemon/cli/render.hh"
 #include "daemon/control/messages.hh"
 
@@ -125,6 +130,13 @@ constexpr Command kCommands[] = {
 
 } // namespace
 
-std::span<const Command> commands() { return kCommands; }
+std::span<const Command> commands() {
+    static const std::vector<Command> all = [] {
+        std::vector<Command> both(std::begin(kCommands), std::end(kCommands));
+        std::ranges::copy(kernel_commands(), std::back_inserter(both));
+        return both;
+    }();
+    return all;
+}
 
 } // namespace ckpt::cli

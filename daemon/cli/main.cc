@@ -9,6 +9,7 @@
 
 #include "daemon/cli/client.hh"
 #include "daemon/cli/commands.hh"
+#include "daemon/cli/kernel.hh"
 #include "daemon/cli/output_file.hh"
 #include "daemon/cli/progress_line.hh"
 #include "daemon/cli/render.hh"
@@ -40,7 +41,19 @@ int print_reply(const cli::Invocation &invocation, const control::Json &reply) {
     return std::max(0, invocation.command->render(reply, nowhere));
 }
 
+int run_kernel(const cli::Invocation &invocation) {
+    auto reply = cli::ask_kernel(invocation);
+    if (!reply)
+        return error(reply.error().daemon_said_so ? kFailed : kNoDaemon, reply.error().message);
+    return print_reply(invocation, *reply);
+}
+
 int run(const cli::Invocation &invocation) {
+    const std::string_view request = invocation.command->request;
+    if (request == "kernel:monitor")
+        return cli::monitor(invocation);
+    if (request.starts_with("kernel:"))
+        return run_kernel(invocation);
     std::optional<cli::OutputFile> file;
     if (!invocation.to.empty()) {
         auto opened = cli::OutputFile::open(invocation.to);

@@ -41,8 +41,9 @@ TEST(CommandLine, Verbs) {
 TEST(CommandLine, PrefixesThatOnlyOneHas) {
     EXPECT_STREQ(parse({"ch", "--w"})->command->object, "checkpoint");
     EXPECT_STREQ(parse({"gu", "l"})->command->object, "guest");
-    EXPECT_STREQ(parse({"l"})->command->object, "list");
-    EXPECT_EQ(refusal({"s"}), "Object \"s\" is ambiguous: \"status\", \"show\"");
+    EXPECT_STREQ(parse({"lis"})->command->object, "list");
+    EXPECT_EQ(refusal({"s"}),
+              "Object \"s\" is ambiguous: \"status\", \"show\", \"step\"");
     EXPECT_EQ(refusal({"g"}), "Object \"g\" is ambiguous: \"guest\", \"gc\"");
     EXPECT_EQ(refusal({"frob"}), "Object \"frob\" is unknown, try \"tlckptctl help\"");
     EXPECT_EQ(refusal({""}), "Object \"\" is unknown, try \"tlckptctl help\"");
@@ -58,7 +59,7 @@ TEST(CommandLine, Options) {
     EXPECT_TRUE(parse({"-json", "status"})->json);
     EXPECT_EQ(parse({"-h"})->command, nullptr);
     EXPECT_THAT(refusal({"-x", "status"}), HasSubstr("Option \"-x\" is unknown"));
-    EXPECT_EQ(refusal({"-s"}), "\"-s\" wants a value");
+    EXPECT_EQ(refusal({"-so"}), "\"-so\" wants a value");
     EXPECT_THAT(refusal({}), HasSubstr("what is to be done"));
 }
 
