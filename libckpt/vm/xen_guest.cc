@@ -86,31 +86,43 @@ Status XenGuest::all_pages(PageSet &pages) {
     return {};
 }
 
-// Also where the death of a guest is noticed between checkpoints.
-Result<std::uint64_t> XenGuest::total_pages(bool stopped) {
-    if (stopped)
-        return suspender_->info().tot_pages;
+// A dead guest makes all kinds of errors: what counts is that it is dead.
+template <typename T> Result<T> XenGuest::judged(Result<T> result) {
+    if (result.has_value())
+        return result;
+    if (Status alive = check_alive(); !alive.has_value())
+        return tl::unexpected(alive.error());
+    return wrap("guest " + info_.name, result.error());
+}
+
+Status XenGuest::check_alive() {
     const auto domain = domain_info(handles_.control.get(), info_.domid);
     if (!domain.has_value() || domain->flags & XEN_DOMINF_dying)
-        return fail(ECANCELED, "guest {}: it is gone", info_.name);
+        return fail(ESHUTDOWN, "guest {}: it is gone", info_.name);
     if (is_shut_down(*domain) && !is_suspended(*domain))
         return fail(ESHUTDOWN, "guest {}: it has {}", info_.name,
                     shutdown_reason(*domain) == SHUTDOWN_crash ? "crashed" : "shut down");
     info_.nr_pages = domain->tot_pages;
-    return domain->tot_pages;
+    return {};
 }
 
 Result<DirtyResult> XenGuest::collect_dirty(PageSet &dirty, bool stopped) {
+    return judged(collect(dirty, stopped));
+}
+
+Result<DirtyResult> XenGuest::collect(PageSet &dirty, bool stopped) {
     CKPT_ASSERT(dirty.limit() == space_->limit());
     copier_->forget(stopped);
-    if (!stopped)
+    if (!stopped) {
         CKPT_CHECK(suspender_->settle_late());
-    const std::uint64_t pages = CKPT_TRY(total_pages(stopped));
+        CKPT_CHECK(check_alive());
+    }
     DirtyResult result;
     if (log_)
         result = CKPT_TRY(log_->collect(dirty, stopped));
     if (balloon_)
-        CKPT_CHECK(balloon_->look(pages, dirty, result));
+        CKPT_CHECK(balloon_->look(stopped ? suspender_->info().tot_pages : info_.nr_pages, dirty,
+                                  result));
     if (stopped)
         CKPT_CHECK(add_at_stop(dirty));
     if (stopped && compare_)
@@ -130,35 +142,40 @@ Result<std::size_t> XenGuest::copy_pages(std::span<const Pfn> pfns, PageBatch &b
                                          PageSet &deferred) {
     const std::size_t before = batch.size();
     const std::size_t done =
-        CKPT_TRY(copier_->copy(pfns, suspender_->suspended(), batch, deferred));
+        CKPT_TRY(judged(copier_->copy(pfns, suspender_->suspended(), batch, deferred)));
     if (compare_)
         compare_->stored(batch, before);
     return done;
 }
 
 Status XenGuest::request_suspend() {
-    CKPT_CHECK(state_->prepare());
-    configuration_ = CKPT_TRY(read_configuration(info_.domid, info_.uuid));
-    roles_.clear();
-    return suspender_->request();
+    auto request = [this]() -> Status {
+        CKPT_CHECK(state_->prepare());
+        configuration_ = CKPT_TRY(read_configuration(info_.domid, info_.uuid));
+        roles_.clear();
+        return suspender_->request();
+    };
+    return judged<void>(request());
 }
 
-Status XenGuest::wait_suspended(SteadyTime deadline) { return suspender_->wait(deadline); }
+Status XenGuest::wait_suspended(SteadyTime deadline) {
+    return judged<void>(suspender_->wait(deadline));
+}
 
 Result<StateRecords> XenGuest::read_state() {
-    StateRecords records = CKPT_TRY(state_->read());
+    StateRecords records = CKPT_TRY(judged(state_->read()));
     records.config = configuration_;
     return records;
 }
 
 Status XenGuest::resume() {
-    CKPT_CHECK(suspender_->resume());
+    CKPT_CHECK(judged<void>(suspender_->resume()));
     // The guest runs: now there is time for what the pause left behind.
     copier_->forget(false);
     copier_->release();
     if (log_)
-        CKPT_CHECK(log_->rearm());
-    return suspender_->tidy();
+        CKPT_CHECK(judged<void>(log_->rearm()));
+    return judged<void>(suspender_->tidy());
 }
 
 Status XenGuest::read_all(const PageVisit &visit) {

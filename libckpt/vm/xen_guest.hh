@@ -49,7 +49,9 @@ class XenGuest : public Guest {
     Status open_pv(const xc_domaininfo_t &domain, std::shared_ptr<MachineTable> machine);
     Status open_calls();
     Status read_pages(const Space &space, const PageSet &pages, const PageVisit &visit);
-    Result<std::uint64_t> total_pages(bool stopped);
+    template <typename T> Result<T> judged(Result<T> result);
+    Status check_alive();
+    Result<DirtyResult> collect(PageSet &dirty, bool stopped);
     Status add_at_stop(PageSet &dirty);
 
     GuestInfo info_;

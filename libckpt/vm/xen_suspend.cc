@@ -51,7 +51,7 @@ Status Suspender::bind() {
 
 Status Suspender::down(const xc_domaininfo_t &info) const {
     if (info.flags & XEN_DOMINF_dying)
-        return fail(ECANCELED, "domain {}: it is being destroyed", domid_);
+        return fail(ESHUTDOWN, "domain {}: it is being destroyed", domid_);
     const unsigned reason = shutdown_reason(info);
     return fail(ESHUTDOWN, "domain {}: it {}", domid_,
                 reason == SHUTDOWN_crash ? "has crashed" : "has shut down");
@@ -110,7 +110,7 @@ Status Suspender::request() {
 Status Suspender::look() {
     auto info = domain_info(handles_.control.get(), domid_);
     if (!info.has_value())
-        return fail(ECANCELED, "domain {}: it is gone", domid_);
+        return fail(ESHUTDOWN, "domain {}: it is gone", domid_);
     if (is_suspended(*info)) {
         suspended_at_ = steady_now();
         suspended_ = proven_ = true;

@@ -4,7 +4,8 @@
 //   tlckpt-xen-probe list
 //   tlckpt-xen-probe recover GUEST...
 //   tlckpt-xen-probe run [--count N] [--interval MS] [--rounds MS] [--verify]
-//                        [--keep K]... [--to DIRECTORY] GUEST...
+//                        [--timeout MS] [--hold MS] [--keep K]...
+//                        [--to DIRECTORY] GUEST...
 //
 // Ends with 0 if all is well, 1 on an error, 2 if verification found a page
 // that differs without explanation.
@@ -55,6 +56,10 @@ Result<int> act(const std::vector<std::string> &words) {
             options.interval_ms = number(++i);
         else if (words[i] == "--rounds")
             options.round_ms = number(++i);
+        else if (words[i] == "--timeout")
+            options.timeout_ms = number(++i);
+        else if (words[i] == "--hold")
+            options.hold_ms = number(++i);
         else if (words[i] == "--keep")
             options.keep.insert(number(++i));
         else if (words[i] == "--to" && i + 1 < words.size())

@@ -15,7 +15,6 @@
 namespace ckpt::test {
 namespace {
 
-constexpr auto kSuspendTimeout = std::chrono::seconds(20);
 constexpr unsigned kSlots = 24; // 6144 pages in one pause
 
 double ms(Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
@@ -26,6 +25,7 @@ struct Member {
     PageSet dirty, deferred;
     std::vector<PageBatch> batches;
     std::uint64_t nr_early = 0;
+    SteadyTime resuming{};
     std::vector<double> stopped_ms;
 
     explicit Member(std::unique_ptr<Guest> opened)
@@ -120,7 +120,12 @@ class Run {
     }
 
     Status round(Member &member) {
-        const DirtyResult found = CKPT_TRY(member.guest->collect_dirty(member.dirty, false));
+        const auto result = member.guest->collect_dirty(member.dirty, false);
+        if (!result.has_value() && result.error().is(EBUSY)) {
+            fmt::print("{}\n", result.error().message());
+            return {}; // somebody else's turn
+        }
+        const DirtyResult found = CKPT_TRY(result);
         if (found.lost) {
             fmt::print("{}: lost track: {}\n", member.guest->info().name, found.reason);
             return capture_all(member);
@@ -133,8 +138,10 @@ class Run {
         for (;;) {
             const SteadyTime asked = steady_now();
             Result<bool> whole = stopped(k, asked);
-            for (Member &member : members_)
+            for (Member &member : members_) {
+                member.resuming = steady_now();
                 CKPT_CHECK(member.guest->resume());
+            }
             if (!whole.has_value())
                 return tl::unexpected(whole.error());
             if (*whole)
@@ -147,8 +154,9 @@ class Run {
             const double stopped_ms =
                 ms(member.guest->resumed_at() - member.guest->suspended_at() - verifying_);
             member.stopped_ms.push_back(stopped_ms);
-            fmt::print("{}: checkpoint {}: stopped {:.2f} ms\n", member.guest->info().name, k,
-                       stopped_ms);
+            fmt::print("{}: checkpoint {}: stopped {:.2f} ms, resume {:.2f} ms\n",
+                       member.guest->info().name, k, stopped_ms,
+                       ms(member.guest->resumed_at() - member.resuming));
         }
         return {};
     }
@@ -159,7 +167,7 @@ class Run {
         for (Member &member : members_)
             CKPT_CHECK(member.guest->request_suspend());
         for (Member &member : members_)
-            CKPT_CHECK(member.guest->wait_suspended(asked + kSuspendTimeout));
+            CKPT_CHECK(member.guest->wait_suspended(asked + std::chrono::milliseconds(options_.timeout_ms)));
         for (Member &member : members_) {
             Guest &guest = *member.guest;
             const SteadyTime t0 = steady_now();
@@ -176,15 +184,19 @@ class Run {
             const SteadyTime t2 = steady_now();
             member.image->set_state(CKPT_TRY(guest.read_state()));
             const SteadyTime t3 = steady_now();
-            fmt::print("{}: checkpoint {}: suspend {:.1f} ms, early {} pages, dirty round {:.2f} ms "
+            fmt::print("{}: checkpoint {}: suspend {:.1f} ms, early {} pages, wake {:.2f} ms, dirty round "
+                       "{:.2f} ms "
                        "({} found), {} pages copied in {:.2f} ms, state {:.2f} ms\n",
                        guest.info().name, k, ms(guest.suspended_at() - asked), member.nr_early,
-                       ms(t1 - t0), found.nr_found, pages, ms(t2 - t1), ms(t3 - t2));
+                       ms(t0 - guest.suspended_at()), ms(t1 - t0), found.nr_found, pages, ms(t2 - t1), ms(t3 - t2));
             member.nr_early = 0;
             if (options_.verify)
                 CKPT_CHECK(verify(member, k));
             verifying_ += steady_now() - t3;
         }
+        if (options_.hold_ms)
+            fmt::print("holding\n");
+        std::this_thread::sleep_for(std::chrono::milliseconds(options_.hold_ms));
         return true;
     }
 

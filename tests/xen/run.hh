@@ -15,6 +15,8 @@ struct RunOptions {
     unsigned count = 5;              // checkpoints
     unsigned interval_ms = 2000;     // between them
     unsigned round_ms = 100;         // between dirty rounds; 0: none before the stop
+    unsigned timeout_ms = 20000;     // for a guest to suspend
+    unsigned hold_ms = 0;            // keeps the guests suspended this long
     bool verify = false;             // every checkpoint against a second look
     std::set<unsigned> keep;         // checkpoints written as images
     std::string directory = ".";     // DIRECTORY/NAME.K
