@@ -31,3 +31,4 @@
 /* Not wrong: other rules that must hold as well. */
 #define STAMP_CAPTURED		51	/* R1: the stamp carries captured, not sn */
 #define PRESENT_ON_SN		52	/* R10: alive with sn < k; who is between waits */
+#define MEMBER_VOLATILE		53	/* R10: the member is used before it is durable */

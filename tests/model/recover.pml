@@ -121,7 +121,7 @@ inline restore(i, p, l)
 	n[i].ring = 0;
 	n[i].sent = CK(i, p).sent;
 	n[i].received = CK(i, p).received;
-	CK(i, p).state = DURABLE;
+	CK(i, p).state = (M(MEMBER_VOLATILE) -> CK(i, p).state : DURABLE);
 	for (g : 0 .. FRAMES - 1) {
 		if
 		:: HAS(CK(i, p).log, g) ->
