@@ -349,6 +349,7 @@ GuestEntry GuestTracker::make_entry() const {
     entry.tracking = info.tracking;
     entry.full = full_;
     entry.pfn_limit = limit_;
+    entry.nr_pages = info.nr_pages;
     entry.nr_new = in_part_.count();
     entry.nr_early = part_early_;
     entry.nr_paused = nr_paused_;

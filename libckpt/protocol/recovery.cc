@@ -65,8 +65,8 @@ void Recovery::on(const Settled &event) {
     if (event.incarnation != record_.incarnation || record_.stage != Stage::gather)
         return;
     Report report{self_, record_.incarnation, {}};
-    for (const GuestGroup &group : event.groups)
-        report.groups.push_back(after(group, record_.pending, applied_.value_or(0)));
+    for (const Lineage &lineage : event.lineages)
+        report.lineages.push_back(after(lineage, record_.pending, applied_.value_or(0)));
     own_report_ = std::move(report);
 }
 
@@ -82,11 +82,11 @@ void Recovery::on(const FenceConfirmed &event) {
 void Recovery::on(const HistoryRead &event) {
     if (!fenced_.contains(event.host))
         return; // of an earlier recovery: read again behind this one's fence
-    std::vector<GuestGroup> &groups = histories_[event.host];
-    groups.clear();
-    for (const GuestGroup &group : event.groups) {
-        groups.push_back(after(group, record_.pending, record_.incarnation));
-        groups.back().present.reset();
+    std::vector<Lineage> &lineages = histories_[event.host];
+    lineages.clear();
+    for (const Lineage &lineage : event.lineages) {
+        lineages.push_back(after(lineage, record_.pending, record_.incarnation));
+        lineages.back().present.reset();
     }
 }
 
@@ -132,12 +132,12 @@ const std::vector<Place> &Recovery::places() const {
     return record_.pending.empty() ? record_.places : record_.pending.back().places;
 }
 
-std::vector<NodeId> Recovery::groups_on(NodeId node) const {
-    std::vector<NodeId> groups;
+std::vector<NodeId> Recovery::lineages_on(NodeId node) const {
+    std::vector<NodeId> lineages;
     for (const Place &place : places())
         if (place.node == node)
-            groups.push_back(place.group);
-    return groups;
+            lineages.push_back(place.lineage);
+    return lineages;
 }
 
 // ---- the part of every node
@@ -186,56 +186,30 @@ void Recovery::take_part_in_decided() {
     }
 }
 
-// The groups that ran here in the incarnation that this host is in.
-std::set<NodeId> Recovery::running_groups() const {
-    std::set<NodeId> groups;
-    if (!applied_)
-        return groups;
-    const std::vector<Place> *places = &record_.places;
-    for (const Decision &decision : record_.pending)
-        if (decision.incarnation <= *applied_)
-            places = &decision.places;
-    for (const Place &place : *places)
-        if (place.node == self_.node)
-            groups.insert(place.group);
-    return groups;
-}
-
 Apply Recovery::what_to_apply() const {
-    const std::set<NodeId> running = running_groups();
     Apply apply{record_.incarnation, {}, {}};
     std::map<NodeId, Restore> restores;
     for (const Decision &decision : record_.pending) {
         if (decision.incarnation <= applied_.value_or(0))
             continue;
-        // A node without guests stands on any line.
-        tlckpt_rollback step{decision.k, running.empty() ? decision.k : 0, 0,
-                             decision.incarnation, decision.previous};
+        tlckpt_rollback step{decision.k, 0, 0, decision.incarnation, decision.previous};
         for (const Place &place : decision.places) {
             if (!place.member)
                 continue;
-            restores[place.group] = {place.group, *place.member, decision.k};
-            if (running.contains(place.group) && (!step.member || *place.member < step.member))
+            restores[place.lineage] = {place.lineage, *place.member, decision.k};
+            if (place.lineage == self_.node && place.node == self_.node)
                 step.member = *place.member;
         }
         apply.steps.push_back(step);
     }
-    for (NodeId group : groups_on(self_.node))
-        if (auto restore = restores.find(group); restore != restores.end())
-            apply.restores.push_back(restore->second);
-
-    // Guests that were not checkpointed together run on one node from now on: unless
-    // they all have one index, the node cuts to a new one above them.
-    tlckpt_rollback &last = apply.steps.back();
-    auto by_index = [](const Restore &a, const Restore &b) { return a.index < b.index; };
-    const auto [low, high] =
-        std::minmax_element(apply.restores.begin(), apply.restores.end(), by_index);
-    if (low == apply.restores.end())
-        return apply;
-    if (running.empty())
-        last.member = low->index;
-    if (high->index > last.member)
-        last.raise = high->index + 1;
+    for (NodeId lineage : lineages_on(self_.node)) {
+        auto restore = restores.find(lineage);
+        if (restore == restores.end())
+            continue;
+        apply.restores.push_back(restore->second);
+        if (lineage != self_.node)
+            apply.steps.back().raise = std::max(apply.steps.back().raise, restore->second.index);
+    }
     return apply;
 }
 
@@ -290,7 +264,7 @@ void Recovery::lead_gather() {
             if (said_.fence.insert(host).second)
                 actions_.push_back(Fence{host});
         } else if (!histories_.contains(host) && said_.read.insert(host).second) {
-            actions_.push_back(ReadHistory{host, groups_on(host.node)});
+            actions_.push_back(ReadHistory{host, lineages_on(host.node)});
         }
         known = known && histories_.contains(host);
     }
@@ -306,9 +280,9 @@ void Recovery::lead_gather() {
         input.reports.push_back(reports_.at(host));
     std::set<NodeId> taken; // a node that failed twice is read twice
     for (const Host &host : record_.failed)
-        for (const GuestGroup &group : histories_.at(host))
-            if (taken.insert(group.node).second)
-                input.lost.push_back(group);
+        for (const Lineage &lineage : histories_.at(host))
+            if (taken.insert(lineage.node).second)
+                input.lost.push_back(lineage);
 
     Result<Plan> plan = make_plan(input);
     if (plan) {

@@ -64,8 +64,7 @@ class Recovery {
     std::vector<Host> newcomers() const;
     Record gather(const std::vector<Host> &lost) const;
     const std::vector<Place> &places() const;
-    std::vector<NodeId> groups_on(NodeId node) const;
-    std::set<NodeId> running_groups() const;
+    std::vector<NodeId> lineages_on(NodeId node) const;
     bool all_reported() const;
     Apply what_to_apply() const;
     void propose(Record record);
@@ -84,7 +83,7 @@ class Recovery {
     std::optional<Report> own_report_;
     std::map<Host, Report> reports_;
     std::set<Host> fenced_;
-    std::map<Host, std::vector<GuestGroup>> histories_;
+    std::map<Host, std::vector<Lineage>> histories_;
     std::set<Host> done_;
 
     // What has been said already; emptied by Retry too.

@@ -24,9 +24,9 @@ struct Host {
     auto operator<=>(const Host &) const = default;
 };
 
-// What becomes of one group.
+// What becomes of one lineage.
 struct Place {
-    NodeId group = 0;
+    NodeId lineage = 0;
     NodeId node = 0;             // that runs its guests from now on
     std::optional<Sn> member;    // it goes back to this checkpoint; none: present state
 
@@ -38,8 +38,8 @@ struct Decision {
     Incarnation incarnation = 0;  // that begins with it
     Incarnation previous = 0;     // of the decision before it
     Sn k = 0;                     // the line
-    std::vector<Place> places;    // every group
-    std::vector<NodeId> unprotected;  // groups that had no durable checkpoint: gone
+    std::vector<Place> places;    // every lineage
+    std::vector<NodeId> unprotected;  // lineages that had no durable checkpoint: gone
 
     bool operator==(const Decision &) const = default;
 };
@@ -60,7 +60,7 @@ struct Record {
     std::vector<Host> failed;       // of this recovery; fenced before it is decided (R14)
     std::vector<Decision> pending;  // decided, not yet known to be done by all; oldest first
     Incarnation done = 0;           // the last decision that all have done
-    std::vector<Place> places;      // groups and where they run, after `done`
+    std::vector<Place> places;      // lineages and where they run, after `done`
 
     bool operator==(const Record &) const = default;
 };
@@ -69,7 +69,7 @@ struct Record {
 struct Report {
     Host host;
     Incarnation incarnation = 0;    // of the recovery it answers
-    std::vector<GuestGroup> groups;  // that run on it, as they stand after record.pending
+    std::vector<Lineage> lineages;  // that run on it, as they stand after record.pending
 
     bool operator==(const Report &) const = default;
 };
@@ -83,11 +83,11 @@ struct RecordSeen {                 // the record changed, or was read
     Record record;
     u64 revision = 0;               // for the next compare-and-swap
 };
-// Answer to Freeze: the groups that run here or that record.pending places here,
+// Answer to Freeze: the lineages that run here or that record.pending places here,
 // with their captures (durable ones only) and, if they run, their present state.
 struct Settled {
     Incarnation incarnation = 0;
-    std::vector<GuestGroup> groups;
+    std::vector<Lineage> lineages;
 };
 struct ReportSeen {
     Report report;
@@ -97,7 +97,7 @@ struct FenceConfirmed {             // answer to Fence (Rule R14)
 };
 struct HistoryRead {                // answer to ReadHistory
     Host host;
-    std::vector<GuestGroup> groups;  // as asked, from the store, present: none
+    std::vector<Lineage> lineages;  // as asked, from the store, present: none
 };
 struct Applied {                    // answer to Apply: the node thawed
     Incarnation incarnation = 0;
@@ -132,25 +132,24 @@ struct PublishReport {
 struct Fence {
     Host host;
 };
-// Read from the store what the fenced host's groups left; answer HistoryRead.
+// Read from the store what the fenced host's lineages left; answer HistoryRead.
 struct ReadHistory {
     Host host;
-    std::vector<NodeId> groups;
+    std::vector<NodeId> lineages;
 };
-// A group is put to a checkpoint: its guests, those of a live node included, are
+// A lineage is put to a checkpoint: its guests, those of a live node included, are
 // built anew from it, later checkpoints are dropped, and the channel log is replayed
 // by tlckpt_view_replays(line) (Rule R12).
 struct Restore {
-    NodeId group = 0;
+    NodeId lineage = 0;
     Sn index = 0;
     Sn line = 0;
 
     bool operator==(const Restore &) const = default;
 };
-// In this order: suspend own guests if the last step has `raise`; restore (paused);
-// feed `steps` to the core; CAPTURED if it says CUT; replay; THAW; answer Applied.
-// Doing it twice is the same as once. No steps: a new host enters the run at
-// `incarnation`.
+// No steps: a new host enters the run at `incarnation`. In this order: suspend own guests if a restored lineage is not one's own; restore
+// (paused); feed `steps` to the core; CAPTURED if it says CUT; replay; THAW; answer
+// Applied. Doing it twice is the same as once.
 struct Apply {
     Incarnation incarnation = 0;
     std::vector<tlckpt_rollback> steps;

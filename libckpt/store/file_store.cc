@@ -115,6 +115,7 @@ Status FileStore::commit(Manifest manifest, std::span<const std::unique_ptr<Gues
             return fail(EINVAL, "store {}: checkpoint {} has guest {} twice", options_.directory,
                         stored.manifest.sn, part->guest().to_string());
         stored.manifest.guests.push_back(part->entry());
+        stored.manifest.times.raise_to(part->entry().times);
         stored.storage.push_back(part->storage());
         own.push_back(part);
     }

@@ -5,6 +5,7 @@
 // Documentation/checkpoint-format.rst has every byte.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -28,7 +29,7 @@ using Sn = std::uint64_t;
 enum class CheckpointKind : std::uint8_t { basic = 1, forced = 2, manual = 3 };
 
 // The stages of one node checkpoint under the paper's names (section 6,
-// Figure 4), nanoseconds. Per guest where the stage is; the node's are maxima.
+// Figure 4), nanoseconds. A guest's own; the node's are the guests' maxima.
 struct StageTimes {
     std::uint64_t suspend = 0;   // T_s request to suspended
     std::uint64_t registers = 0; // T_a
@@ -37,6 +38,13 @@ struct StageTimes {
     std::uint64_t channel = 0;   // T_c
     std::uint64_t resume = 0;    // T_r
     std::uint64_t stopped = 0;   // suspended to resumed, Dom0's view
+
+    void raise_to(const StageTimes &other) {
+        for (auto stage : {&StageTimes::suspend, &StageTimes::registers, &StageTimes::memory,
+                           &StageTimes::disk, &StageTimes::channel, &StageTimes::resume,
+                           &StageTimes::stopped})
+            this->*stage = std::max(this->*stage, other.*stage);
+    }
 };
 
 // What one node checkpoint holds of one guest, as its manifest says.
