@@ -51,7 +51,8 @@ $(O)/bin/$(1): $(call objs,$(2),$(3))
 -include $(patsubst %.o,%.d,$(call objs,$(2),$(3)))
 endef
 
-include $(sort $(wildcard */module.mk tests/*/module.mk))
+# libckpt first: its sources and libraries are parts of the other programs.
+include libckpt/module.mk $(sort $(filter-out libckpt/%,$(wildcard */module.mk tests/*/module.mk)))
 
 define compile
 $(O)/$(1)/%.o: %.cc

@@ -97,14 +97,15 @@ Status ControlServer::listen() {
     ::umask(before);
     if (r != 0)
         return fail(error, "control socket {}", path_);
-    if (::listen(socket_.get(), 16) != 0)
+    if (::listen(socket_.get(), 128) != 0)
         return fail(errno, "control socket {}", path_);
     source_ = CKPT_TRY(loop_.add_fd(socket_.get(), EPOLLIN, [this](auto) { accept_one(); }));
     return {};
 }
 
 ControlServer::~ControlServer() {
-    ::unlink(path_.c_str());
+    if (source_) // else it is not ours
+        ::unlink(path_.c_str());
     for (auto &[id, client] : clients_)
         if (auto call = client.call.lock())
             call->cancelled_ = true;

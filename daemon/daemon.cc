@@ -21,7 +21,12 @@ namespace {
 Result<std::unique_ptr<GuestBackend>> open_backend(const Config &config) {
     if (config.backend == "process")
         return start_process_guests(config);
-    return open_xen_backend();
+    auto backend = open_xen_backend();
+    if (!backend && backend.error().is(ENODEV))
+        return wrap("not running under Xen; boot this host with the hypervisor", backend.error());
+    if (!backend && backend.error().is(EPERM))
+        return wrap("not root; tlckptd has to be", backend.error());
+    return backend;
 }
 
 Result<std::unique_ptr<PageArena>> make_arena(const Config &config, Logger &logger) {

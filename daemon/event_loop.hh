@@ -28,6 +28,7 @@ class EventLoop {
         Source(Source &&) noexcept = default;
         Source &operator=(Source &&) noexcept = default;
 
+        explicit operator bool() const { return state_ != nullptr; }
         // Changes what an fd source waits for (EPOLLIN ...); 0 leaves hang-ups.
         void set_events(std::uint32_t events);
 

@@ -11,5 +11,20 @@ cli-srcs     := $(sort $(wildcard daemon/cli/*.cc)) $(control-srcs) $(kmod-srcs)
 daemon-unit-srcs := $(addprefix daemon/,config.cc node_state.cc retention.cc) \
 	$(filter-out daemon/cli/main.cc,$(cli-srcs))
 
-PROGS += tlckptctl
+PROGS += tlckptctl tlckptd
 $(eval $(call program,tlckptctl,rel,$(cli-srcs),-lfmt $(kmod-libs)))
+$(eval $(call program,tlckptd,rel,$(daemon-srcs) $(libckpt-srcs),$(libckpt-libs) -lsystemd -lspdlog))
+
+PREFIX ?= /usr/local
+install-doc := README Documentation/admin-guide.rst daemon/tlckptd.conf.example
+
+# An administrator's configuration is never replaced.
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/systemd/system \
+		$(DESTDIR)$(PREFIX)/share/doc/tlckpt $(DESTDIR)/etc/tlckpt
+	install -m 755 $(O)/bin/tlckptd $(O)/bin/tlckptctl $(DESTDIR)$(PREFIX)/sbin
+	sed 's|@PREFIX@|$(PREFIX)|g' daemon/tlckptd.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/tlckptd.service
+	install -m 644 $(install-doc) $(DESTDIR)$(PREFIX)/share/doc/tlckpt
+	[ -e $(DESTDIR)/etc/tlckpt/tlckptd.conf ] || \
+		install -m 640 daemon/tlckptd.conf.example $(DESTDIR)/etc/tlckpt/tlckptd.conf

@@ -302,11 +302,16 @@ void NodeLevel::guest_lost(const Uuid &uuid, const Error &error) {
 }
 
 void NodeLevel::verified(const VerifyResult &result) {
-    pages_compared_ += result.nr_compared;
-    pages_differing_ += result.differing.size();
-    parts_.logger.info("checkpoint {}: guest {}: {} pages compared, {} differ{} {}", result.sn,
+    std::string places;
+    for (const auto &[pfn, role] : result.differing) {
+        (role.empty() ? verification_.differing : verification_.written_by_others)++;
+        places += fmt::format("{} {:#x} ({})", places.empty() ? ":" : ",", pfn,
+                              role.empty() ? "nobody else writes it" : role);
+    }
+    verification_.compared += result.nr_compared;
+    parts_.logger.info("checkpoint {}: guest {}: {} pages compared, {} differ{}", result.sn,
                        result.guest.to_string(), result.nr_compared, result.differing.size(),
-                       result.differing.empty() ? "" : ":", fmt::join(result.differing, " "));
+                       places);
 }
 
 // --- how many
@@ -352,8 +357,7 @@ void NodeLevel::fill(control::StatusReply &status) const {
     status.taken = taken_;
     status.failed = failed_;
     status.last_error = last_error_;
-    status.pages_compared = pages_compared_;
-    status.pages_differing = pages_differing_;
+    status.verification = verification_;
 }
 
 } // namespace ckpt

@@ -95,7 +95,7 @@ class NodeLevel final : private NodeObserver {
     std::vector<Waiter> waiters_;
     std::multiset<Sn> pins_;
     std::uint64_t taken_ = 0, failed_ = 0;
-    std::uint64_t pages_compared_ = 0, pages_differing_ = 0;
+    control::Verification verification_;
     std::string last_error_;
     SteadyTime pause_began_{}; // when a step with suspended guests was first seen; else zero
     std::thread collector_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "daemon/report.hh"
 
+#include <algorithm>
+
 namespace ckpt {
 
 namespace {
@@ -23,6 +25,7 @@ control::GuestPart report(const GuestEntry &entry) {
             .full = entry.full,
             .pages = entry.nr_pages,
             .new_pages = entry.nr_new,
+            .zero_pages = entry.nr_zero,
             .early_pages = entry.nr_early,
             .paused_pages = entry.nr_paused,
             .bytes_written = entry.bytes_written,
@@ -100,6 +103,7 @@ control::Checkpoint report(const Manifest &manifest) {
                                    .guests = {}};
     for (const GuestEntry &entry : manifest.guests)
         checkpoint.guests.push_back(report(entry));
+    std::ranges::sort(checkpoint.guests, {}, &control::GuestPart::name);
     return checkpoint;
 }
 

@@ -104,9 +104,9 @@ int render_status(const StatusReply &reply, std::ostream &out) {
           reply.failed);
     if (!reply.last_error.empty())
         print(out, "    last error: {}\n", reply.last_error);
-    if (reply.pages_compared)
-        print(out, "    verified {} pages, {} differ\n", reply.pages_compared,
-              reply.pages_differing);
+    if (const Verification &verified = reply.verification; verified.compared)
+        print(out, "    verified {} pages: {} wrong, {} written by others after the cut\n",
+              verified.compared, verified.differing, verified.written_by_others);
     const Store &store = reply.store;
     print(out, "store {}\n    checkpoints {}", store.directory, store.checkpoints);
     if (store.checkpoints)
@@ -152,8 +152,8 @@ int render_show(const Checkpoint &reply, std::ostream &out) {
     for (const GuestPart &guest : reply.guests) {
         print(out, "guest {}  {}  {}  {}  {}\n", guest.name, guest.uuid, guest.kind, guest.tracking,
               guest.full ? "full" : "increment");
-        print(out, "    pages {}  new {}  early {}  paused {}  written {}\n", guest.pages,
-              guest.new_pages, guest.early_pages, guest.paused_pages,
+        print(out, "    pages {}  new {} (zero {})  early {}  paused {}  written {}\n", guest.pages,
+              guest.new_pages, guest.zero_pages, guest.early_pages, guest.paused_pages,
               size_text(guest.bytes_written));
         print(out, "    {}\n", stages_text(guest.times));
     }

@@ -55,6 +55,13 @@ struct Store {
     std::uint64_t keep = 0; // 0: all
 };
 
+// Pages by `checkpoint.verify` in this run.
+struct Verification {
+    std::uint64_t compared = 0;
+    std::uint64_t differing = 0;         // unexplained: the image is wrong
+    std::uint64_t written_by_others = 0; // rings and such, written after the cut
+};
+
 struct StatusReply {
     std::string version, node, backend;
     std::int64_t pid = 0;
@@ -64,7 +71,7 @@ struct StatusReply {
     std::string activity;        // "idle", or the stage of the checkpoint under way
     std::uint64_t taken = 0, failed = 0; // checkpoints of this run
     std::string last_error;      // why the newest checkpoint failed, if it did
-    std::uint64_t pages_compared = 0, pages_differing = 0; // by checkpoint.verify
+    Verification verification;
     Store store;
     std::vector<Guest> guests;
 };
@@ -86,6 +93,7 @@ struct GuestPart {
     bool full = false;           // the whole memory, not an increment: a chain starts here
     std::uint64_t pages = 0;     // pages in the image
     std::uint64_t new_pages = 0; // distinct pages stored for this checkpoint
+    std::uint64_t zero_pages = 0;   // of these: all zero, stored without contents
     std::uint64_t early_pages = 0;  // page records written before the pause
     std::uint64_t paused_pages = 0; // pages copied in the pause
     std::uint64_t bytes_written = 0;
@@ -98,7 +106,7 @@ struct Checkpoint {
     std::uint32_t incarnation = 0;
     std::string kind; // basic, forced, manual
     std::uint64_t cut_wall_ns = 0;
-    std::uint64_t durable_ns = 0; // cut to committed
+    std::uint64_t durable_ns = 0; // cut to committed; as stored, without the commit itself
     std::uint64_t skew_ns = 0;    // first to last guest suspended
     Times times;
     std::vector<GuestPart> guests;
@@ -169,12 +177,13 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Guest, uuid, name, domid, kind, state, tracki
                                    dirty_pages, early_pages, early_ns, last_sn, last_wall_ns, last_stopped_ns)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Store, directory, bytes, free_bytes, checkpoints, oldest_sn,
                                    newest_sn, keep)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Verification, compared, differing, written_by_others)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(StatusReply, version, node, backend, pid, started_wall_ns, sn,
-                                   period_ms, activity, taken, failed, last_error, pages_compared, pages_differing, store, guests)
+                                   period_ms, activity, taken, failed, last_error, verification, store, guests)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GuestsReply, guests)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Times, suspend_ns, registers_ns, memory_ns, disk_ns, channel_ns,
                                    resume_ns, stopped_ns)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GuestPart, uuid, name, kind, tracking, full, pages, new_pages,
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GuestPart, uuid, name, kind, tracking, full, pages, new_pages, zero_pages,
                                    early_pages, paused_pages, bytes_written, times)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Checkpoint, sn, prev, node, incarnation, kind, cut_wall_ns,
                                    durable_ns, skew_ns, times, guests)

@@ -305,8 +305,7 @@ enum tlckpt_event_type {
  * @k:           the line, >= 1
  * @member:      own checkpoint that the node goes back to, >= @k; 0: it keeps
  *               its present state, allowed only with sn < @k (R10)
- * @raise:       guests that come from checkpoints of different indexes now run here:
- *               cut to this index, above all of theirs, before THAW; 0: no need
+ * @raise:       highest index of the guests taken over from failed nodes, 0 none
  * @incarnation: that begins
  * @previous:    incarnation that ended: of the record before this one, or the
  *               first. A node that missed records treats older frames as ghosts.

@@ -318,7 +318,7 @@ static void stand_on_line(struct tlckpt_proto *p, const struct tlckpt_rollback *
 	if (r->raise <= v->sn)
 		return;
 	/*
-	 * Guests with a higher index arrive. The node cuts above them, all
+	 * Guests of a failed node arrive with a higher index. The node cuts to it, all
 	 * guests suspended, and its capture stands for the line too, but not for an
 	 * index below: these guests have seen frames that this node had not.
 	 */

@@ -256,17 +256,17 @@ void World::recover(unsigned failed_mask) {
                 persist(node, n % 3 == 2);
         }
     }
-    std::vector<GuestGroup> groups;
+    std::vector<Lineage> lineages;
     for (unsigned i = 0; i < nodes_.size(); i++) {
-        GuestGroup group{static_cast<NodeId>(i + 1), {}, {}};
+        Lineage lineage{static_cast<NodeId>(i + 1), {}, {}, 0};
         for (const Image &image : nodes_[i].images)
             if (image.state == State::durable)
-                group.captures.push_back({image.index, image.prev, image.incarnation, true});
+                lineage.captures.push_back({image.index, image.prev, image.incarnation, true});
         if (!(failed_mask >> i & 1))
-            group.present = nodes_[i].p.view.sn;
-        groups.push_back(std::move(group));
+            lineage.present = nodes_[i].p.view.sn;
+        lineages.push_back(std::move(lineage));
     }
-    const Line line = newest_line(groups);
+    const Line line = newest_line(lineages);
     if (line.k != newest_line_by_looking(failed_mask))
         return fail(fmt::format("line {} chosen, {} found by looking", line.k,
                                 newest_line_by_looking(failed_mask)));
@@ -276,7 +276,7 @@ void World::recover(unsigned failed_mask) {
     const u32 incarnation = static_cast<u32>(records_.size() + 1);
     records_.push_back({line.k, 0, 0, incarnation, incarnation - 1});
     for (unsigned i = 0; i < nodes_.size(); i++) {
-        const Capture *member = member_of(groups[i], line.k);
+        const Capture *member = member_of(lineages[i], line.k);
         put_back(i, line.k, member ? std::optional(member->index) : std::nullopt,
                  failed_mask >> i & 1);
     }
