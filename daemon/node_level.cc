@@ -110,6 +110,8 @@ void NodeLevel::look_for_guests() {
     for (const GuestStatus &guest : node_->guests())
         handled[guest.uuid] = guest.domid;
     for (const GuestInfo &guest : *found) {
+        if (guest.state == RunState::dying)
+            continue; // what is left of one may be beside its successor, with the same uuid
         auto known = handled.find(guest.uuid);
         if (known == handled.end()) {
             if (wanted(guest))
@@ -173,7 +175,9 @@ Result<std::vector<control::Guest>> NodeLevel::guests() {
             if (!known->second.refusal.empty())
                 one.refusal = known->second.refusal;
         }
-        auto status = std::ranges::find(handled, guest.uuid, &GuestStatus::uuid);
+        auto status = std::ranges::find_if(handled, [&](const GuestStatus &other) {
+            return other.uuid == guest.uuid && other.domid == guest.domid;
+        });
         if (status != handled.end()) {
             one.is_protected = true;
             one.refusal.clear();
