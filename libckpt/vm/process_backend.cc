@@ -28,13 +28,10 @@ class ProcessGuest : public Guest {
     }
 
     Result<DirtyResult> collect_dirty(PageSet &dirty, bool) override {
-        bool lost = false;
-        CKPT_CHECK(machine_.enter(ProcessCall::collect_dirty, &lost));
+        CKPT_CHECK(machine_.enter(ProcessCall::collect_dirty));
         PageSet found(machine_.spec().nr_pages);
         machine_.take_ballooned(found);
         CKPT_CHECK(tracker_->collect(found));
-        if (lost)
-            return DirtyResult{.nr_found = 0, .lost = true, .reason = "injected"};
         dirty.merge(found);
         return DirtyResult{.nr_found = found.count(), .lost = false, .reason = {}};
     }

@@ -45,7 +45,6 @@ struct ProcessFault {
     Duration delay{};   // takes longer
     int error = 0;      // fails so; for suspend: ETIMEDOUT, the guest refuses
     bool dies = false;  // the guest crashes there
-    bool loses = false; // collect_dirty: what was dirty is forgotten, and said so
 };
 
 // The guest itself; lives in the backend, whoever has it open.
@@ -76,7 +75,7 @@ class ProcessMachine {
     friend class ProcessGuest;
     friend class ProcessBackend;
 
-    Status enter(ProcessCall call, bool *loses = nullptr);
+    Status enter(ProcessCall call);
     void request_suspend();
     Status wait_suspended(SteadyTime deadline);
     void resume();

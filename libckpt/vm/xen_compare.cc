@@ -6,17 +6,25 @@
 
 #include <sys/mman.h>
 
+#include <isa-l/crc.h>
+
 namespace ckpt::xen {
 namespace {
 
 constexpr std::size_t kChunk = XEN_TYPES_MAX;
 constexpr PageType kNeverStored{0xff};
 
+// Of a page and its type; never 0.
+std::uint32_t checksum(PageType type, const std::byte *page) {
+    auto *bytes = const_cast<unsigned char *>(reinterpret_cast<const unsigned char *>(page));
+    return crc32_iscsi(bytes, kPageSize, static_cast<unsigned>(type)) | 1;
+}
+
 } // namespace
 
 Compare::Compare(Handles &handles, std::uint32_t domid, xen_calls *calls, const Space &space)
     : handles_(handles), domid_(domid), calls_(calls), space_(space),
-      types_(space.limit(), kNeverStored), asked_(kChunk) {}
+      types_(space.limit(), kNeverStored), added_(space.limit()), asked_(kChunk) {}
 
 Result<std::unique_ptr<Compare>> Compare::create(Handles &handles, std::uint32_t domid,
                                                  xen_calls *calls, const Space &space) {
@@ -37,6 +45,7 @@ Compare::~Compare() {
 void Compare::stored(const PageBatch &batch, std::size_t from) {
     for (std::size_t i = from; i < batch.size(); i++) {
         types_[batch.pfn(i)] = batch.type(i);
+        added_[batch.pfn(i)] = 0;
         if (const std::byte *data = batch.data(i))
             std::memcpy(copy_ + batch.pfn(i) * kPageSize, data, kPageSize);
     }
@@ -59,20 +68,23 @@ Status Compare::refresh(Chunk &chunk, Pfn first, std::size_t count) {
     return {};
 }
 
-bool Compare::changed(Pfn pfn, PageType type, const std::byte *page) {
-    if (type != types_[pfn])
-        return true;
+bool Compare::changed(Pfn pfn, PageType type, const std::byte *page, bool stopped) {
     if (!has_contents(type))
-        return false;
+        return type != types_[pfn];
     if (type != PageType::normal) {
         if (!space_.store_form(type, page, table_))
-            return true;
+            return stopped;
         page = table_;
     }
-    return std::memcmp(page, copy_ + pfn * kPageSize, kPageSize) != 0;
+    if (type == types_[pfn] && std::memcmp(page, copy_ + pfn * kPageSize, kPageSize) == 0)
+        return false;
+    if (stopped)
+        return true;
+    const std::uint32_t sum = checksum(type, page);
+    return std::exchange(added_[pfn], sum) != sum;
 }
 
-Result<std::uint64_t> Compare::add_changed(PageSet &dirty) {
+Result<std::uint64_t> Compare::add_changed(PageSet &dirty, bool stopped) {
     std::uint64_t found = 0;
     chunks_.resize((space_.limit() + kChunk - 1) / kChunk);
     for (std::size_t c = 0; c < chunks_.size(); c++) {
@@ -85,9 +97,12 @@ Result<std::uint64_t> Compare::add_changed(PageSet &dirty) {
         for (unsigned i = 0; i < count; i++) {
             const PageType type =
                 chunk.frames[i] == kNoFrame ? PageType::hole : page_type(asked_[i]);
-            if (has_contents(type) && chunk.errors[i])
-                return fail(EIO, "domain {}: page {:#x} can't be mapped", domid_, first + i);
-            if (changed(first + i, type, chunk.mapping.page(i))) {
+            if (has_contents(type) && chunk.errors[i]) {
+                if (stopped)
+                    return fail(EIO, "domain {}: page {:#x} can't be mapped", domid_, first + i);
+                continue;
+            }
+            if (changed(first + i, type, chunk.mapping.page(i), stopped)) {
                 dirty.insert(first + i);
                 found++;
             }

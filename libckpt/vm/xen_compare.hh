@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Finds changed pages of a guest without a dirty log (PV on a hypervisor
-// without shadow paging): everything is mapped once and compared, while the
-// guest is stopped, with a private copy. The copy is what was last handed out
-// for storing, byte for byte: compared with anything else, a page that went
-// from A to B and back would be taken for unchanged while the store holds B.
+// without shadow paging): everything is mapped once and compared with a private
+// copy. The copy is what was last handed out for storing, byte for byte:
+// compared with anything else, a page that went from A to B and back would be
+// taken for unchanged while the store holds B. What counts is the comparison
+// with the stopped guest; those before it find what can be written early.
 #pragma once
 
 #include <memory>
@@ -27,9 +28,10 @@ class Compare {
 
     // Remembers pages `from`.. of the batch as what is stored of them.
     void stored(const PageBatch &batch, std::size_t from);
-    // Adds the pages that differ from what is stored, in type or contents.
-    // The guest is suspended.
-    Result<std::uint64_t> add_changed(PageSet &dirty);
+    // Adds the pages that differ from what is stored, in type or contents; how
+    // many. While the guest runs (not `stopped`) only those that changed since
+    // they were added last, which makes it a round as the dirty log has them.
+    Result<std::uint64_t> add_changed(PageSet &dirty, bool stopped);
     // Unmaps the guest; the next add_changed() maps it again.
     void drop_mappings() { chunks_.clear(); }
 
@@ -41,14 +43,15 @@ class Compare {
     };
     Compare(Handles &handles, std::uint32_t domid, xen_calls *calls, const Space &space);
     Status refresh(Chunk &chunk, Pfn first, std::size_t count);
-    bool changed(Pfn pfn, PageType type, const std::byte *page);
+    bool changed(Pfn pfn, PageType type, const std::byte *page, bool stopped);
 
     Handles &handles_;
     std::uint32_t domid_;
     xen_calls *calls_;
     const Space &space_;
     std::byte *copy_ = nullptr;
-    std::vector<PageType> types_; // as stored
+    std::vector<PageType> types_;       // as stored
+    std::vector<std::uint32_t> added_;  // checksum when last added, 0: not since stored
     std::vector<Chunk> chunks_;
     std::vector<std::uint64_t> asked_;
     alignas(8) std::byte table_[kPageSize];

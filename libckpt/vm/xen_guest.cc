@@ -125,8 +125,8 @@ Result<DirtyResult> XenGuest::collect(PageSet &dirty, bool stopped) {
                                   result));
     if (stopped)
         CKPT_CHECK(add_at_stop(dirty));
-    if (stopped && compare_)
-        result.nr_found += CKPT_TRY(compare_->add_changed(dirty));
+    if (compare_)
+        result.nr_found += CKPT_TRY(compare_->add_changed(dirty, stopped));
     return result;
 }
 

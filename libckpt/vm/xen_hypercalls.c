@@ -154,6 +154,30 @@ int xen_page_types(struct xen_calls *calls, uint64_t *frames, unsigned int count
 	return errno;
 }
 
+int xen_resume(xc_interface *xch, uint32_t domid)
+{
+	vcpu_guest_context_any_t context;
+	xc_domaininfo_t info;
+	struct xen_domctl domctl = {
+		.cmd = XEN_DOMCTL_resumedomain,
+		.domain = (domid_t)domid,
+	};
+
+	if (xc_vcpu_getcontext(xch, domid, 0, &context))
+		return errno;
+	context.x64.user_regs.rax = 1;
+	if (xc_domain_getinfolist(xch, domid, 1, &info) != 1)
+		return errno;
+	if (info.domain != domid || info.flags & XEN_DOMINF_dying)
+		return ESRCH;
+	if (!(info.flags & XEN_DOMINF_shutdown) ||
+	    (info.flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask) != SHUTDOWN_suspend)
+		return EINVAL;
+	if (xc_vcpu_setcontext(xch, domid, 0, &context))
+		return errno;
+	return xc_domctl(xch, &domctl) ? errno : 0;
+}
+
 int xen_grant_version(struct xen_calls *calls, unsigned int *version)
 {
 	struct gnttab_get_version *query = calls->query;

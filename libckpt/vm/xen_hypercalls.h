@@ -55,6 +55,15 @@ int xen_mark_dirty_pv(struct xen_calls *calls, uint64_t mfn, uint64_t pfn);
  */
 int xen_page_types(struct xen_calls *calls, uint64_t *frames, unsigned int count);
 
+/*
+ * Runs a suspended guest on, its suspend call returning "cancelled": what
+ * xc_domain_resume() does, in fewer calls and with a look whether the domain is
+ * being destroyed: to set the registers of such a PVH guest is to crash the
+ * whole host (Xen 4.17, hvmemul_cancel() of freed memory). ESRCH: it is;
+ * EINVAL: it isn't suspended.
+ */
+int xen_resume(struct xc_interface_core *xch, uint32_t domid);
+
 /* The layout of a guest's grant table: 1 or 2. */
 int xen_grant_version(struct xen_calls *calls, unsigned int *version);
 

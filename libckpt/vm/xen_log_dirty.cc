@@ -2,8 +2,36 @@
 #include "libckpt/vm/xen_log_dirty.hh"
 
 #include <bit>
+#include <filesystem>
+#include <fstream>
 
 namespace ckpt::xen {
+namespace {
+
+// Whether a program that streams guests runs: libxl's helper for migration,
+// Remus and saving, or XAPI's. One that was killed leaves the log on.
+bool other_user_lives() {
+    std::error_code error;
+    std::filesystem::directory_iterator process("/proc", error);
+    for (; !error && process != end(process); process.increment(error)) {
+        std::string name;
+        std::ifstream(process->path() / "comm") >> name;
+        if (name == "libxl-save-help" || name == "xenguest") // the kernel keeps 15 characters
+            return true;
+    }
+    return false;
+}
+
+// Switches the log on, one that nobody uses any more first off.
+int take_log(xc_interface *control, std::uint32_t domid) {
+    const int error = xen_log_dirty_enable(control, domid);
+    if (error != EALREADY || other_user_lives())
+        return error;
+    xen_log_dirty_disable(control, domid);
+    return xen_log_dirty_enable(control, domid);
+}
+
+} // namespace
 
 Result<bool> can_log_dirty(Handles &handles, std::uint32_t domid) {
     switch (const int error = xen_log_dirty_enable(handles.control.get(), domid)) {
@@ -25,12 +53,7 @@ LogDirty::LogDirty(Handles &handles, std::uint32_t domid, GuestKind kind, xen_ca
 
 Status LogDirty::start() {
     const std::string mark_path = domain_path(domid_, kMarkLogDirty);
-    int error = xen_log_dirty_enable(handles_.control.get(), domid_);
-    if (error == EALREADY && handles_.store.exists(mark_path)) {
-        // Left on by an earlier run of ours that was killed.
-        xen_log_dirty_disable(handles_.control.get(), domid_);
-        error = xen_log_dirty_enable(handles_.control.get(), domid_);
-    }
+    const int error = take_log(handles_.control.get(), domid_);
     if (error == EALREADY)
         return fail(EBUSY, "domain {}: its dirty log is in use (a migration or Remus); try again "
                            "when that has ended", domid_);
@@ -92,9 +115,9 @@ Status LogDirty::rearm() {
     return {};
 }
 
-// Somebody took the log: it is ours again once switched off by them.
+// Somebody took the log: it is ours again once they are done with it.
 Result<DirtyResult> LogDirty::take_back() {
-    const int error = xen_log_dirty_enable(handles_.control.get(), domid_);
+    const int error = take_log(handles_.control.get(), domid_);
     if (error == EALREADY)
         return fail(EBUSY, "domain {}: its dirty log is in use (a migration or Remus)", domid_);
     if (error)

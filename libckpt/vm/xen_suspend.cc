@@ -6,6 +6,8 @@
 
 #include <poll.h>
 
+#include "libckpt/vm/xen_hypercalls.h"
+
 namespace ckpt::xen {
 namespace {
 
@@ -128,11 +130,22 @@ void Suspender::await_event(SteadyTime deadline) {
     const auto left = std::min<Duration>(deadline - steady_now(), kLook);
     pollfd events = {xenevtchn_fd(handles_.events.get()), POLLIN, 0};
     const auto ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
-    if (poll(&events, 1, static_cast<int>(std::max<std::int64_t>(ms, 0))) <= 0)
-        return;
-    const auto port = xenevtchn_pending(handles_.events.get());
-    if (port >= 0)
+    poll(&events, 1, static_cast<int>(std::max<std::int64_t>(ms, 0)));
+}
+
+// Takes events, which may be of earlier suspensions; whether there were any.
+// Not before the guest was looked at: in the pause, calls count.
+bool Suspender::drain_events() {
+    pollfd events = {xenevtchn_fd(handles_.events.get()), POLLIN, 0};
+    bool any = false;
+    while (poll(&events, 1, 0) > 0) {
+        const auto port = xenevtchn_pending(handles_.events.get());
+        if (port < 0)
+            break;
         xenevtchn_unmask(handles_.events.get(), static_cast<evtchn_port_t>(port));
+        any = true;
+    }
+    return any;
 }
 
 Status Suspender::wait(SteadyTime deadline) {
@@ -143,6 +156,8 @@ Status Suspender::wait(SteadyTime deadline) {
         }
         if (suspended_)
             return {};
+        if (drain_events())
+            continue;
         if (steady_now() >= deadline)
             break;
         await_event(deadline);
@@ -169,6 +184,8 @@ Status Suspender::take_back() {
         CKPT_CHECK(look());
         if (suspended_)
             return resume();
+        if (drain_events())
+            continue;
         if (steady_now() >= limit)
             break;
         await_event(limit);
@@ -192,8 +209,8 @@ Status Suspender::resume() {
         return take_back();
     if (!suspended_)
         return {};
-    if (xc_domain_resume(handles_.control.get(), domid_, 1))
-        return fail(errno, "domain {}: can't be resumed", domid_);
+    if (const int error = xen_resume(handles_.control.get(), domid_))
+        return fail(error, "domain {}: can't be resumed", domid_);
     resumed_at_ = steady_now();
     suspended_ = asked_ = late_ = false;
     return {};
@@ -228,8 +245,8 @@ Result<bool> recover_suspended(Handles &handles, std::uint32_t domid) {
         if (!info.has_value())
             return false;
         if (is_suspended(*info)) {
-            if (xc_domain_resume(handles.control.get(), domid, 1))
-                return fail(errno, "domain {}: can't be resumed", domid);
+            if (const int error = xen_resume(handles.control.get(), domid))
+                return fail(error, "domain {}: can't be resumed", domid);
             resumed = true;
         } else if (is_shut_down(*info) || steady_now() >= limit) {
             break;

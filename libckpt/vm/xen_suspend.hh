@@ -43,6 +43,7 @@ class Suspender {
     Status bind();
     Status look();
     void await_event(SteadyTime deadline);
+    bool drain_events();
     Status take_back();
     Status check_ready();
     Status down(const xc_domaininfo_t &info) const;

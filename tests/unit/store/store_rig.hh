@@ -17,8 +17,7 @@ namespace ckpt {
 
 class TempDir {
   public:
-    enum class Where { disk, memory }; // memory: for tests with thousands of flushes
-    explicit TempDir(Where where = Where::disk);
+    TempDir();
     ~TempDir();
     TempDir(const TempDir &) = delete;
     std::string path(const std::string &name = "") const;
@@ -78,7 +77,5 @@ ModelImage overlay(ModelImage base, const ModelImage &newer);
 ModelImage pages_from(Pfn first, std::size_t n, std::uint64_t seed);
 
 std::string message(const Status &status);
-// The number in the environment variable `name`, for repeating seeds.
-std::uint64_t number_from_env(const char *name, std::uint64_t otherwise);
 
 } // namespace ckpt
