@@ -36,12 +36,19 @@ DirtyCacheLimits cache_limits(const EarlyWriteOptions &early, Pfn limit) {
 } // namespace
 
 GuestTracker::GuestTracker(std::unique_ptr<Guest> guest, PageStore &store, PageArena &arena,
-                           Logger &logger, const EarlyWriteOptions &early, bool verify)
-    : guest_(std::move(guest)), store_(store), arena_(arena), logger_(logger), early_(early),
-      limit_(guest_->info().pfn_limit), todo_(limit_), deferred_(limit_), residual_(limit_),
-      in_part_(limit_), cache_(limit_, cache_limits(early, limit_), make_clock_policy(limit_)),
-      scratch_(limit_), pacer_(early),
-      check_(verify ? std::make_unique<ImageCheck>(limit_) : nullptr) {}
+                           Logger &logger, const NodeOptions &options)
+    : guest_(std::move(guest)), store_(store), arena_(arena), logger_(logger),
+      early_(options.early), guard_(options.guard), limit_(guest_->info().pfn_limit), todo_(limit_),
+      deferred_(limit_), residual_(limit_), in_part_(limit_),
+      cache_(limit_, cache_limits(early_, limit_), make_clock_policy(limit_)), scratch_(limit_),
+      pacer_(early_), check_(options.verify ? std::make_unique<ImageCheck>(limit_) : nullptr) {}
+
+GuestTracker::~GuestTracker() {
+    const Uuid uuid = guest_->info().uuid;
+    guest_.reset(); // resumes it
+    if (guard_)
+        guard_->unmark(uuid);
+}
 
 Status GuestTracker::start() {
     CKPT_CHECK(guest_->start_dirty_log());
@@ -214,17 +221,32 @@ Status GuestTracker::prepare(unsigned most_batches, const std::atomic<bool> &can
 }
 
 Status GuestTracker::suspend(Duration timeout) {
-    const SteadyTime begin = steady_now();
-    CKPT_CHECK(guest_->request_suspend());
-    CKPT_CHECK(guest_->wait_suspended(begin + timeout));
-    times_.suspend = ns(guest_->suspended_at() - begin);
-    Status status = find_residual();
+    Status status = wait_suspended(steady_now(), timeout);
+    if (!status) { // the guest runs or is gone
+        unmark();
+        return status;
+    }
+    status = find_residual();
     if (status)
         status = reserve_room();
     times_.memory = ns(steady_now() - guest_->suspended_at());
     if (!status && !gone(status.error()))
         resume();
     return status;
+}
+
+Status GuestTracker::wait_suspended(SteadyTime begin, Duration timeout) {
+    if (guard_)
+        CKPT_CHECK(guard_->mark(guest_->info().uuid));
+    CKPT_CHECK(guest_->request_suspend());
+    CKPT_CHECK(guest_->wait_suspended(begin + timeout));
+    times_.suspend = ns(guest_->suspended_at() - begin);
+    return {};
+}
+
+void GuestTracker::unmark() {
+    if (guard_)
+        guard_->unmark(guest_->info().uuid);
 }
 
 // The last round; all that no part and no image has.
@@ -317,6 +339,7 @@ void GuestTracker::resume() {
         std::this_thread::sleep_for(pause);
         pause = std::min<Duration>(pause * 2, 1s);
     }
+    unmark();
     times_.resume = ns(guest_->resumed_at() - begin);
     times_.stopped = ns(guest_->resumed_at() - guest_->suspended_at());
 }

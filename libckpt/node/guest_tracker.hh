@@ -22,6 +22,7 @@
 #include "libckpt/cache/dirty_cache.hh"
 #include "libckpt/node/image_check.hh"
 #include "libckpt/node/node_checkpointer.hh"
+#include "libckpt/node/resume_guard.hh"
 #include "libckpt/node/round_pacer.hh"
 #include "libckpt/store/page_store.hh"
 #include "libckpt/vm/guest_backend.hh"
@@ -33,7 +34,8 @@ class GuestTracker {
     // References outlive the object. The guest is resumed and its dirty log
     // stopped with it.
     GuestTracker(std::unique_ptr<Guest> guest, PageStore &store, PageArena &arena, Logger &logger,
-                 const EarlyWriteOptions &early, bool verify);
+                 const NodeOptions &options);
+    ~GuestTracker();
 
     // Dirty log on; everything is to be captured. EBUSY: someone else uses it.
     Status start();
@@ -81,18 +83,21 @@ class GuestTracker {
     Status write_early(unsigned most_batches, unsigned &nr_written);
     Status write_batch(PageBatch batch, bool early);
     Status flush_todo(const std::atomic<bool> &cancelled, std::uint64_t &nr_flushed);
+    Status wait_suspended(SteadyTime begin, Duration timeout);
     Status find_residual();
     Status reserve_room();
+    void unmark();
     Status write_captured();
     void put_back_residual();
     void lose_part();
     GuestEntry make_entry() const;
 
-    const std::unique_ptr<Guest> guest_;
+    std::unique_ptr<Guest> guest_;
     PageStore &store_;
     PageArena &arena_;
     Logger &logger_;
     const EarlyWriteOptions early_;
+    ResumeGuard *const guard_;
     const Pfn limit_;
 
     PageSet todo_, deferred_, residual_, in_part_;

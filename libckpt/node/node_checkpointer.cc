@@ -161,7 +161,7 @@ Status NodeLevel::protect(const Uuid &uuid) {
         return fail(ENOBUFS, "guest {}: a page arena of {} batches is too small for {} guests",
                     uuid.to_string(), arena_.nr_slots(), guests_.size() + 1);
     auto tracker = std::make_unique<GuestTracker>(CKPT_TRY(backend_.open(uuid)), store_, arena_,
-                                                  logger_, options_.early, options_.verify);
+                                                  logger_, options_);
     CKPT_CHECK(tracker->start());
     auto guest = std::make_unique<Protected>();
     guest->worker =
@@ -292,8 +292,6 @@ Manifest NodeLevel::make_manifest() const {
     manifest.incarnation = options_.incarnation;
     manifest.kind = sequence_.kind();
     manifest.cut_wall_ns = cut_wall_ns_;
-    // What the store can keep of it: up to here, without the commit itself.
-    manifest.durable_ns = ns(steady_now() - cut_at_);
     auto [first, last] = std::minmax_element(
         participants_.begin(), participants_.end(),
         [](Protected *a, Protected *b) { return a->suspended_at < b->suspended_at; });

@@ -26,6 +26,8 @@
 
 namespace ckpt {
 
+class ResumeGuard;
+
 // Early write-out: which dirty pages are stored before the pause, while the
 // guest runs (paper 4.1, Figure 2).
 struct EarlyWriteOptions {
@@ -58,6 +60,8 @@ struct NodeOptions {
     // is no giving up: the index is tried again, ever more slowly (R7).
     unsigned max_attempts = 3;
     EarlyWriteOptions early{};
+    // Told which guests may be suspended, if there is one; outlives the object.
+    ResumeGuard *guard = nullptr;
     // Rig only: every image is compared with a full re-read of the suspended
     // guest, in the pause, which makes it long.
     bool verify = false;

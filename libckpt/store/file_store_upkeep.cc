@@ -115,16 +115,22 @@ Result<GcReport> FileStore::collect_garbage(Sn keep_from, bool dry_run) {
                 foreign.push_back(std::move(stored));
     CKPT_CHECK(drop_manifests(keep_from, dry_run, report));
     for (GuestCollector &collector : collectors) {
-        const Uuid uuid = collector.guest();
-        {
-            std::lock_guard commit(commit_mutex_);
-            const auto own = CKPT_TRY(manifests_of(options_.node, keep_from));
-            collector.keep(images_of(uuid, own), images_of(uuid, foreign), dry_run);
-        }
+        auto pass = [&]() -> Result<bool> {
+            {
+                std::lock_guard commit(commit_mutex_);
+                const auto own = CKPT_TRY(manifests_of(options_.node, keep_from));
+                collector.keep(images_of(collector.guest(), own),
+                               images_of(collector.guest(), foreign), dry_run);
+            }
+            return collector.collect(dry_run, report);
+        };
+        auto more = pass();
+        while (more.has_value() && *more)
+            more = pass();
         // One guest's trouble does not keep the others' garbage.
-        if (auto status = collector.collect(dry_run, report); !status.has_value())
-            report.problems.push_back(
-                fmt::format("guest {}: {}", uuid.to_string(), status.error().message()));
+        if (!more.has_value())
+            report.problems.push_back(fmt::format("guest {}: {}", collector.guest().to_string(),
+                                                  more.error().message()));
     }
     collectors.clear();
     if (!dry_run && context.only_node)

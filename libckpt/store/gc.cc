@@ -51,58 +51,65 @@ void GuestCollector::keep(std::vector<ImageRef> own, std::vector<ImageRef> forei
         l.writer.reset();
 }
 
-Status GuestCollector::collect(bool dry_run, GcReport &report) {
+Result<bool> GuestCollector::collect(bool dry_run, GcReport &report) {
     CKPT_CHECK(survey());
-    CKPT_CHECK(cut_tails(dry_run, report));
     if (dry_run) {
-        for (const GuestFiles::File &file : dead_)
-            report.bytes_freed += file.allocated;
-        for (const GuestFiles::File &file : sparse_) {
-            const std::uint64_t live = live_.nr_blocks(file.id) * kPageSize;
-            report.bytes_moved += live;
-            report.bytes_freed += file.allocated > live ? file.allocated - live : 0;
-        }
-        return {};
+        plan(report);
+        return false;
     }
     // What is dead already makes room for what moves.
-    CKPT_CHECK(remove_dead(report));
-    if (sparse_.empty())
-        return {};
-    std::set<std::uint32_t> segments;
-    for (const GuestFiles::File &file : sparse_)
-        segments.insert(file.id);
-    Compaction compaction(*lineage_, context_.catalog, context_.commit, context_.io, live_,
-                          std::move(segments));
-    const auto dead = CKPT_TRY(compaction.run(own_, report.bytes_moved));
-    std::ranges::copy_if(candidates_, std::back_inserter(dead_),
-                         [&](const auto &file) { return dead.contains(file.id); });
-    return remove_dead(report);
+    if (!CKPT_TRY(free_space(report)) || sparse_.empty())
+        return false;
+    return compact(report);
+}
+
+void GuestCollector::plan(GcReport &report) const {
+    const auto add = [&](const GuestFiles::File &file, std::uint64_t kept) {
+        report.bytes_freed += file.allocated > kept ? file.allocated - kept : 0;
+    };
+    for (const GuestFiles::File &file : dead_)
+        add(file, 0);
+    for (const GuestFiles::File &file : tails_)
+        add(file, std::uint64_t{live_.end(file.id)} * TLCKPT_BLOCK);
+    for (const GuestFiles::File &file : sparse_) {
+        add(file, live_bytes(file));
+        report.bytes_moved += live_bytes(file);
+    }
 }
 
 Status GuestCollector::survey() {
     std::vector<ImageRef> images = own_;
     images.insert(images.end(), foreign_.begin(), foreign_.end());
     live_ = CKPT_TRY(LiveMap::of(lineage_->files, images));
+    dead_.clear();
+    tails_.clear();
+    sparse_.clear();
     std::set<std::uint32_t> runs;
     for (const ImageRef &image : images)
         for (const tlckpt_item_run &run : image.storage.runs)
             runs.insert(run.id);
     for (const GuestFiles::File &file : candidates_) {
         const bool segment = file.kind == GuestFiles::Kind::segment;
-        if (!(segment ? live_.has_segment(file.id) : runs.contains(file.id))) {
-            if (is_ours(file))
-                dead_.push_back(file);
+        const bool live = segment ? live_.has_segment(file.id) : runs.contains(file.id);
+        if ((live && !segment) || !is_ours(file))
             continue;
-        }
-        // What a segment of these pages alone would take; blocks behind the
-        // last live one are cut_tails()' business.
-        const std::uint64_t live = live_.nr_blocks(file.id);
-        const std::uint64_t needed = 1 + live + (live + 255) / TLCKPT_RECORD_CAPACITY;
-        if (segment && foreign_.empty() && // others' manifests are not ours to change
-            static_cast<double>(needed) < kMinLive * live_.end(file.id) && is_ours(file))
-            sparse_.push_back(file);
+        // What a segment of these pages alone would take.
+        const std::uint64_t pages = live_.nr_blocks(file.id);
+        const std::uint64_t needed = 1 + pages + (pages + 255) / TLCKPT_RECORD_CAPACITY;
+        const std::uint32_t end = live_.end(file.id);
+        if (!live)
+            dead_.push_back(file);
+        else if (foreign_.empty() && static_cast<double>(needed) < kMinLive * end)
+            sparse_.push_back(file); // others' manifests are not ours to change
+        else if (file.size > std::uint64_t{end} * TLCKPT_BLOCK)
+            tails_.push_back(file);
     }
+    std::ranges::sort(sparse_, {}, [this](const auto &file) { return live_bytes(file); });
     return {};
+}
+
+std::uint64_t GuestCollector::live_bytes(const GuestFiles::File &file) const {
+    return live_.nr_blocks(file.id) * TLCKPT_BLOCK;
 }
 
 // A file whose header can't be read was cut short by a crash, of whom nobody
@@ -122,27 +129,10 @@ bool GuestCollector::is_ours(const GuestFiles::File &file) const {
     return get_text(node) == lineage_->producer.node;
 }
 
-// What a crash left behind the last committed record.
-Status GuestCollector::cut_tails(bool dry_run, GcReport &report) {
-    const Disk &disk = lineage_->files.disk();
-    for (const GuestFiles::File &file : candidates_) {
-        const std::uint64_t end = std::uint64_t{live_.end(file.id)} * TLCKPT_BLOCK;
-        if (file.kind != GuestFiles::Kind::segment || end == 0 || file.size <= end ||
-            !is_ours(file))
-            continue;
-        report.bytes_freed += file.allocated > end ? file.allocated - end : 0;
-        if (dry_run)
-            continue;
-        const std::string path = lineage_->files.segment(file.id);
-        Fd fd = CKPT_TRY(disk.open_write(path));
-        CKPT_CHECK(disk.truncate(fd.get(), path, end));
-    }
-    return {};
-}
-
-Status GuestCollector::remove_dead(GcReport &report) {
-    if (dead_.empty())
-        return {};
+// Removes what is dead, and cuts off what is behind the last live block of
+// others: by crashes, or of checkpoints that were dropped. False: put off, for
+// somebody reads.
+Result<bool> GuestCollector::free_space(GcReport &report) {
     const GuestFiles &files = lineage_->files;
     const auto lock = CKPT_TRY(files.try_lock_for_removal());
     if (!lock) {
@@ -150,14 +140,54 @@ Status GuestCollector::remove_dead(GcReport &report) {
             context_.logger->info("guest {}: is being read, its garbage stays until the next "
                                   "collection",
                                   files.guest().to_string());
-        return {};
+        return false;
     }
+    for (const GuestFiles::File &file : tails_) {
+        const std::uint64_t end = std::uint64_t{live_.end(file.id)} * TLCKPT_BLOCK;
+        const std::string path = files.segment(file.id);
+        Fd fd = CKPT_TRY(files.disk().open_write(path));
+        CKPT_CHECK(files.disk().truncate(fd.get(), path, end));
+        report.bytes_freed += file.allocated > end ? file.allocated - end : 0;
+    }
+    tails_.clear();
     for (const GuestFiles::File &file : dead_) {
         CKPT_CHECK(files.disk().remove(files.path(file.kind, file.id)));
         report.bytes_freed += file.allocated;
+        std::erase_if(candidates_, [&](const auto &other) { return other.id == file.id; });
     }
     dead_.clear();
-    return files.disk().sync_dir(files.folder());
+    CKPT_CHECK(files.disk().sync_dir(files.folder()));
+    return true;
+}
+
+// So many that their live pages fill one new segment: moving them takes no more
+// room than that, and frees at least as much.
+std::set<std::uint32_t> GuestCollector::next_group() const {
+    std::set<std::uint32_t> segments;
+    std::uint64_t bytes = 0;
+    for (const GuestFiles::File &file : sparse_) {
+        bytes += live_bytes(file);
+        if (!segments.empty() && (one_by_one_ || bytes > lineage_->segment_bytes))
+            break;
+        segments.insert(file.id);
+    }
+    return segments;
+}
+
+Result<bool> GuestCollector::compact(GcReport &report) {
+    const std::set<std::uint32_t> segments = next_group();
+    Compaction compaction(*lineage_, context_.catalog, context_.commit, context_.io, live_,
+                          segments);
+    auto dead = compaction.run(own_, report.bytes_moved);
+    if (!dead.has_value() && dead.error().is(ENOSPC) && segments.size() > 1) {
+        one_by_one_ = true;
+        return true;
+    }
+    const std::set<std::uint32_t> ids = CKPT_TRY(std::move(dead));
+    std::ranges::copy_if(candidates_, std::back_inserter(dead_),
+                         [&](const auto &file) { return ids.contains(file.id); });
+    const bool more = sparse_.size() > segments.size() && !ids.empty();
+    return CKPT_TRY(free_space(report)) && more;
 }
 
 } // namespace ckpt

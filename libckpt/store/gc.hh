@@ -40,8 +40,9 @@ class GuestCollector {
     // and in other nodes'. Called with the commit lock, under which `own` was
     // read: what is committed later builds on these.
     void keep(std::vector<ImageRef> own, std::vector<ImageRef> foreign, bool dry_run);
-    // Adds what it did, or with `dry_run` what it would do, to `report`.
-    Status collect(bool dry_run, GcReport &report);
+    // Adds what it did, or with `dry_run` what it would do, to `report`. True:
+    // there is more to do, after keep().
+    Result<bool> collect(bool dry_run, GcReport &report);
 
   private:
     // Segments with less than this part of their blocks live are rewritten, so
@@ -53,8 +54,11 @@ class GuestCollector {
 
     Status survey();
     bool is_ours(const GuestFiles::File &file) const;
-    Status cut_tails(bool dry_run, GcReport &report);
-    Status remove_dead(GcReport &report);
+    std::uint64_t live_bytes(const GuestFiles::File &file) const;
+    void plan(GcReport &report) const;
+    Result<bool> free_space(GcReport &report);
+    std::set<std::uint32_t> next_group() const;
+    Result<bool> compact(GcReport &report);
 
     const GcContext &context_;
     std::shared_ptr<Lineage> lineage_;
@@ -62,7 +66,9 @@ class GuestCollector {
     std::vector<ImageRef> own_, foreign_;
     LiveMap live_;
     std::vector<GuestFiles::File> dead_;   // nothing refers to them
-    std::vector<GuestFiles::File> sparse_; // to be compacted
+    std::vector<GuestFiles::File> tails_;  // with garbage behind the last live block
+    std::vector<GuestFiles::File> sparse_; // to be compacted, sparsest first
+    bool one_by_one_ = false;              // there is no room to move more at a time
 };
 
 } // namespace ckpt

@@ -28,10 +28,13 @@ class ProcessGuest : public Guest {
     }
 
     Result<DirtyResult> collect_dirty(PageSet &dirty, bool) override {
-        CKPT_CHECK(machine_.enter(ProcessCall::collect_dirty));
+        bool lost = false;
+        CKPT_CHECK(machine_.enter(ProcessCall::collect_dirty, &lost));
         PageSet found(machine_.spec().nr_pages);
         machine_.take_ballooned(found);
         CKPT_CHECK(tracker_->collect(found));
+        if (lost)
+            return DirtyResult{.nr_found = 0, .lost = true, .reason = "injected"};
         dirty.merge(found);
         return DirtyResult{.nr_found = found.count(), .lost = false, .reason = {}};
     }

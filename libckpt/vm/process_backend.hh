@@ -45,6 +45,7 @@ struct ProcessFault {
     Duration delay{};   // takes longer
     int error = 0;      // fails so; for suspend: ETIMEDOUT, the guest refuses
     bool dies = false;  // the guest crashes there
+    bool loses = false; // collect_dirty: what was dirty is forgotten, and said so
 };
 
 // The guest itself; lives in the backend, whoever has it open.
@@ -75,7 +76,7 @@ class ProcessMachine {
     friend class ProcessGuest;
     friend class ProcessBackend;
 
-    Status enter(ProcessCall call);
+    Status enter(ProcessCall call, bool *loses = nullptr);
     void request_suspend();
     Status wait_suspended(SteadyTime deadline);
     void resume();

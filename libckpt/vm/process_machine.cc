@@ -75,7 +75,7 @@ bool ProcessMachine::suspended() const {
 
 // What every call of a handle goes through: is the guest there, and is this
 // call to go wrong?
-Status ProcessMachine::enter(ProcessCall call) {
+Status ProcessMachine::enter(ProcessCall call, bool *loses) {
     std::unique_lock lock(mutex_);
     if (crashed_)
         return fail(ESHUTDOWN, "guest {} crashed", spec_.name);
@@ -96,6 +96,8 @@ Status ProcessMachine::enter(ProcessCall call) {
         crash();
         return fail(ESHUTDOWN, "guest {} crashed", spec_.name);
     }
+    if (loses)
+        *loses = now.loses;
     if (now.error != 0)
         return fail(now.error, "guest {}: injected fault", spec_.name);
     return {};

@@ -112,7 +112,7 @@ class Node:
 
     def ctl(self, *arguments, **more):
         more.setdefault("text", True)
-        return Answer(subprocess.run([BIN + "/tlckptctl", "-s", self.socket, *arguments],
+        return Answer(subprocess.run([BIN + "/tlckptctl", "--socket", self.socket, *arguments],
                                      capture_output=True, timeout=60, check=False, **more))
 
     def ask(self, *arguments):

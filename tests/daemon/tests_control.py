@@ -42,14 +42,14 @@ def test_root_only():
         os.chmod(node.folder, 0o755)
         os.chmod(node.socket, 0o666)  # even so
         done = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", rig.BIN + "/tlckptctl",
-                               "-s", node.socket, "status"], capture_output=True, text=True,
+                               "--socket", node.socket, "status"], capture_output=True, text=True,
                               check=False)
         if done.returncode == 127 or "failed to execute" in done.stderr:
             return "the tool can't be run as another user here"
         expect(done.returncode == 1 and "only root" in done.stderr, done)
         os.chmod(node.socket, 0o600)
         done = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", rig.BIN + "/tlckptctl",
-                               "-s", node.socket, "status"], capture_output=True, text=True,
+                               "--socket", node.socket, "status"], capture_output=True, text=True,
                               check=False)
         expect(done.returncode == 2 and "only root may" in done.stderr, done)
     return None

@@ -50,4 +50,4 @@ def test_killed_20_times():
             used = new["sn"]
             node.kill()
             node.settings["checkpoint"]["period_ms"] = 100
-        expect(len(known) > 20, f"{len(known)} checkpoints only (seed {seed})")
+        expect(len(known) >= 20, f"{len(known)} checkpoints only (seed {seed})")

@@ -68,7 +68,7 @@ def test_what_show_tells():
         expect(shown["sn"] == 2 and shown["prev"] == 1 and shown["kind"] == "manual", shown)
         expect(before < shown["cut_wall_ns"] < time.time_ns(), "the time of the cut")
         expect(set(shown["times"]) == TIMES and shown["durable_ns"] > 0, shown)
-        expect(0 < shown["times"]["stopped_ns"] < 10**9, shown)
+        expect(shown["times"]["stopped_ns"] > 0, shown)
         for guest in shown["guests"]:
             expect(not guest["full"] and guest["pages"] == PAGES, guest)
             expect(0 < guest["new_pages"] <= PAGES and guest["bytes_written"] > 0, guest)

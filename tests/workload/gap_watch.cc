@@ -2,6 +2,7 @@
 #include "tests/workload/gap_watch.hh"
 
 #include <algorithm>
+#include <cstdlib>
 #include <ctime>
 #include <utility>
 #include <x86intrin.h>
@@ -9,9 +10,10 @@
 namespace ckpt::workload {
 
 namespace {
-// CLOCK_BOOTTIME moving by less against CLOCK_MONOTONIC is reading noise, not a suspend.
-constexpr std::int64_t kSuspendNs = 200'000;
-constexpr std::int64_t kNoiseNs = 100'000;
+// CLOCK_BOOTTIME moving by less against CLOCK_MONOTONIC, reading errors apart, is no suspend.
+constexpr std::int64_t kSuspendNs = 100'000;
+// Clocks read within this are read at one instant.
+constexpr std::int64_t kInstantNs = 200'000;
 // The longer the TSC is compared, the better its rate is known.
 constexpr unsigned kFirstCalibrationUs = 200'000;
 constexpr std::int64_t kCalibrationNs = 5'000'000'000;
@@ -22,27 +24,6 @@ std::int64_t now_ns(clockid_t clock) {
     return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
 }
 
-struct Clocks {
-    std::int64_t monotonic_ns;
-    std::int64_t ahead_ns;
-    bool sharp; // the two clocks were read close enough together to be compared
-};
-
-Clocks read_clocks() {
-    Clocks best{};
-    std::int64_t narrowest = INT64_MAX;
-    for (int i = 0; i < 20 && narrowest > kNoiseNs; i++) {
-        const std::int64_t before = now_ns(CLOCK_MONOTONIC);
-        const std::int64_t boot = now_ns(CLOCK_BOOTTIME);
-        const std::int64_t after = now_ns(CLOCK_MONOTONIC);
-        if (after - before < narrowest) {
-            narrowest = after - before;
-            best = {before, boot - before - narrowest / 2, narrowest <= kNoiseNs};
-        }
-    }
-    return best;
-}
-
 void sleep_us(unsigned us) {
     const timespec span{static_cast<time_t>(us / 1'000'000), static_cast<long>(us % 1'000'000) * 1000};
     nanosleep(&span, nullptr);
@@ -50,30 +31,33 @@ void sleep_us(unsigned us) {
 
 } // namespace
 
-// The narrowest of some tries.
-GapWatch::Pair GapWatch::read_pair() {
-    Pair best{};
+// All clocks at one instant: the narrowest of some tries. A freeze that comes between two readings
+// makes that try a wide one; it is left to the next look, as a whole.
+GapWatch::Clocks GapWatch::read_clocks() {
+    Clocks best{};
     std::uint64_t narrowest = UINT64_MAX;
-    for (int i = 0; i < 10; i++) {
-        const std::uint64_t before = __rdtsc();
-        const std::int64_t ns = now_ns(CLOCK_MONOTONIC);
-        const std::uint64_t width = __rdtsc() - before;
-        if (width < narrowest) {
-            narrowest = width;
-            best = {before + width / 2, ns};
-        }
+    for (int i = 0; i < 5; i++) {
+        const std::uint64_t start = __rdtsc();
+        const std::int64_t before = now_ns(CLOCK_MONOTONIC);
+        const std::int64_t boot = now_ns(CLOCK_BOOTTIME);
+        const std::int64_t after = now_ns(CLOCK_MONOTONIC);
+        const std::uint64_t width = __rdtsc() - start;
+        if (width >= narrowest)
+            continue;
+        narrowest = width;
+        const std::int64_t half = (after - before) / 2;
+        best = {start + width / 2, before + half, boot - before - half, half};
+        if (after - before < kInstantNs && i > 0) // the first try warms the caches
+            break;
     }
     return best;
 }
 
 GapWatch::GapWatch(double threshold_ms, unsigned tick_us)
-    : threshold_ms_(threshold_ms), reference_(read_pair()) {
+    : threshold_ms_(threshold_ms), reference_(read_clocks()) {
     sleep_us(kFirstCalibrationUs);
-    calibrate(read_pair());
-    const Clocks clocks = read_clocks();
-    last_tsc_ = __rdtsc();
-    last_monotonic_ns_ = clocks.monotonic_ns;
-    last_ahead_ns_ = clocks.ahead_ns;
+    last_ = read_clocks();
+    calibrate();
     ticker_ = std::thread([this, tick_us] { tick(tick_us); });
 }
 
@@ -82,10 +66,10 @@ GapWatch::~GapWatch() {
     ticker_.join();
 }
 
-void GapWatch::calibrate(const Pair &now) {
-    calibrated_ = now;
-    ticks_per_ms_ = static_cast<double>(now.tsc - reference_.tsc) /
-                    (static_cast<double>(now.monotonic_ns - reference_.monotonic_ns) / 1e6);
+void GapWatch::calibrate() {
+    calibrated_ns_ = last_.monotonic_ns;
+    ticks_per_ms_ = static_cast<double>(last_.tsc - reference_.tsc) /
+                    (static_cast<double>(last_.monotonic_ns - reference_.monotonic_ns) / 1e6);
 }
 
 void GapWatch::tick(unsigned tick_us) {
@@ -93,32 +77,33 @@ void GapWatch::tick(unsigned tick_us) {
         sleep_us(tick_us);
         const std::lock_guard lock(mutex_);
         look();
-        if (last_monotonic_ns_ - calibrated_.monotonic_ns > kCalibrationNs)
-            calibrate(read_pair());
+        if (last_.monotonic_ns - calibrated_ns_ > kCalibrationNs)
+            calibrate();
     }
 }
 
 void GapWatch::look() {
-    const std::uint64_t tsc = __rdtsc();
-    Gap gap;
-    gap.tsc = static_cast<std::int64_t>(tsc - last_tsc_);
-    gap.tsc_ms = static_cast<double>(gap.tsc) / ticks_per_ms_;
-    last_tsc_ = tsc;
-    max_ms_ = std::max(max_ms_, gap.tsc_ms);
-    if (gap.tsc_ms >= 0 && gap.tsc_ms < 0.5)
+    const auto since_last = static_cast<std::int64_t>(__rdtsc() - last_.tsc);
+    if (since_last >= 0 && static_cast<double>(since_last) < ticks_per_ms_ / 2)
         return; // no suspend is that short: spare the other clocks
-    const Clocks clocks = read_clocks();
-    gap.monotonic_ms = static_cast<double>(clocks.monotonic_ns - last_monotonic_ns_) / 1e6;
-    last_monotonic_ns_ = clocks.monotonic_ns;
-    if (clocks.sharp) {
-        const std::int64_t slept = clocks.ahead_ns - last_ahead_ns_;
-        if (slept > kSuspendNs || slept < -kSuspendNs)
-            gap.slept_ms = static_cast<double>(slept) / 1e6;
-        last_ahead_ns_ = clocks.ahead_ns;
+    const Clocks now = read_clocks();
+    Gap gap;
+    gap.tsc = static_cast<std::int64_t>(now.tsc - last_.tsc);
+    gap.tsc_ms = static_cast<double>(gap.tsc) / ticks_per_ms_;
+    gap.monotonic_ms = static_cast<double>(now.monotonic_ns - last_.monotonic_ns) / 1e6;
+    max_ms_ = std::max(max_ms_, gap.tsc_ms);
+    const std::int64_t slept = now.ahead_ns - last_.ahead_ns;
+    const bool moved = std::abs(slept) > now.error_ns + last_.error_ns + kSuspendNs;
+    gap.slept_ms = moved ? static_cast<double>(slept) / 1e6 : 0;
+    gap.suspended = moved || gap.tsc < 0;
+    const Clocks previous = std::exchange(last_, now);
+    if (gap.suspended) { // CLOCK_MONOTONIC left something out: the rate from here on
+        reference_ = now;
+        calibrated_ns_ = now.monotonic_ns;
+    } else if (previous.error_ns < now.error_ns) { // still true, and known better
+        last_.ahead_ns = previous.ahead_ns;
+        last_.error_ns = previous.error_ns;
     }
-    gap.suspended = gap.slept_ms != 0 || gap.tsc < 0;
-    if (gap.suspended) // CLOCK_MONOTONIC left something out: the rate from here on
-        reference_ = calibrated_ = read_pair();
     if (!gap.suspended && gap.tsc_ms < threshold_ms_)
         return;
     gap.number = ++nr_gaps_;

@@ -51,24 +51,24 @@ class GapWatch {
     double tsc_mhz() const;
 
   private:
-    // TSC and CLOCK_MONOTONIC at one instant.
-    struct Pair {
+    // What the clocks said at one instant.
+    struct Clocks {
         std::uint64_t tsc;
         std::int64_t monotonic_ns;
+        std::int64_t ahead_ns; // CLOCK_BOOTTIME - CLOCK_MONOTONIC
+        std::int64_t error_ns; // of ahead_ns, at most
     };
-    static Pair read_pair();
-    void calibrate(const Pair &now);
+    static Clocks read_clocks();
+    void calibrate();
     void look();
     void tick(unsigned tick_us);
 
     const double threshold_ms_;
     mutable std::mutex mutex_; // protects all below
-    Pair reference_{};         // from where the rate is taken
-    Pair calibrated_{};        // when it was taken last
+    Clocks reference_;         // from where the TSC's rate is taken
+    Clocks last_{};            // at the last look
+    std::int64_t calibrated_ns_ = 0;
     double ticks_per_ms_ = 0;
-    std::uint64_t last_tsc_ = 0;
-    std::int64_t last_monotonic_ns_ = 0;
-    std::int64_t last_ahead_ns_ = 0; // CLOCK_BOOTTIME - CLOCK_MONOTONIC
     std::uint64_t nr_gaps_ = 0;
     double max_ms_ = 0;
     std::vector<Gap> pending_;

@@ -24,7 +24,7 @@ const char kOptionsHelp[] =
   --verify N             pages verified per second (256)
   --udp N --tcp N        messages per second to all peers together (10, 10)
   --udp-size B --tcp-size B   largest message in bytes (300, 1200)
-  --history N            messages remembered per peer, direction and transport (512)
+  --history N            messages remembered per peer, direction and transport (256)
   --disk PATH            log to this block device or file, which is overwritten
   --disk-period MS --disk-slots N   one 4 KiB record per MS (250), in a ring of N (256)
   --gap MS               shortest stall kept as a mark (1000); a guest's suspend always is

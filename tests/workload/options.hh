@@ -32,7 +32,7 @@ struct Options {
     unsigned tcp_rate = 10;
     unsigned udp_size = 300;     // largest message, bytes; sizes vary below it
     unsigned tcp_size = 1200;
-    unsigned history = 512;      // messages remembered per peer, direction and transport
+    unsigned history = 256;      // messages remembered per peer, direction and transport
     double gap_ms = 1000;        // shortest stall that is kept as a mark
     unsigned tick_us = 4000;     // of the ticker: how sharply a freeze is timed
     unsigned console_s = 0;      // a line of state on the console this often; 0: never

@@ -97,17 +97,16 @@ void add_events(Json &json, const EventLog &log) {
     json.close_array();
 }
 
-// Each message as [counter, digest, chain, the sender's clock, connection].
-void add_history(Json &json, std::string_view name, const Ledger &ledger) {
+// Each message as [counter, hash, the sender's clock]: of UDP the message's own digest, of TCP the
+// chain up to it, of the present connection only.
+void add_history(Json &json, std::string_view name, const Ledger &ledger, bool tcp) {
     json.open_array(name);
     for (const Entry &entry : ledger.history().entries())
-        if (entry.counter)
+        if (entry.counter && (!tcp || entry.connection == ledger.counts().connection))
             json.open_array()
                 .add("", entry.counter)
-                .add_hex("", entry.digest)
-                .add_hex("", entry.chain)
+                .add_hex("", tcp ? entry.chain : entry.digest)
                 .add("", entry.clock)
-                .add_hex("", entry.connection)
                 .close_array();
     json.close_array();
 }
@@ -116,10 +115,10 @@ void add_histories(Json &json, const Exchange &exchange) {
     json.open_object("history");
     for (const auto &peer : exchange.peers()) {
         json.open_object(peer->id.text());
-        add_history(json, "udp_sent", peer->udp_sent);
-        add_history(json, "udp_received", peer->udp_received);
-        add_history(json, "tcp_sent", peer->tcp_sent);
-        add_history(json, "tcp_received", peer->tcp_received);
+        add_history(json, "udp_sent", peer->udp_sent, false);
+        add_history(json, "udp_received", peer->udp_received, false);
+        add_history(json, "tcp_sent", peer->tcp_sent, true);
+        add_history(json, "tcp_received", peer->tcp_received, true);
         json.close_object();
     }
     json.close_object();

@@ -329,7 +329,7 @@ void random_run(unsigned seed) {
 }
 
 TEST(NodeSequence, RandomFaultsThenRest) {
-    for (unsigned seed = 1; seed <= 3000 && !HasFatalFailure(); seed++)
+    for (unsigned seed = 1; seed <= 1000 && !HasFatalFailure(); seed++)
         random_run(seed);
 }
 

@@ -5,8 +5,11 @@
 
 namespace ckpt {
 
-TempDir::TempDir() {
-    std::string name = (std::filesystem::temp_directory_path() / "ckpt-store-XXXXXX").string();
+TempDir::TempDir(Where where) {
+    std::filesystem::path base = std::filesystem::temp_directory_path();
+    if (where == Where::memory && ::access("/dev/shm", W_OK) == 0)
+        base = "/dev/shm";
+    std::string name = (base / "ckpt-store-XXXXXX").string();
     if (!::mkdtemp(name.data()))
         std::abort();
     path_ = name;
@@ -145,6 +148,11 @@ ModelImage pages_from(Pfn first, std::size_t n, std::uint64_t seed) {
     for (std::size_t i = 0; i < n; i++)
         image[first + i] = {PageType::normal, seed * 1000003 + i};
     return image;
+}
+
+std::uint64_t number_from_env(const char *name, std::uint64_t otherwise) {
+    const char *text = std::getenv(name);
+    return text ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
 std::string message(const Status &status) {

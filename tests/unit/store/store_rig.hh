@@ -17,7 +17,8 @@ namespace ckpt {
 
 class TempDir {
   public:
-    TempDir();
+    enum class Where { disk, memory }; // memory: for tests with thousands of flushes
+    explicit TempDir(Where where = Where::disk);
     ~TempDir();
     TempDir(const TempDir &) = delete;
     std::string path(const std::string &name = "") const;
@@ -77,5 +78,7 @@ ModelImage overlay(ModelImage base, const ModelImage &newer);
 ModelImage pages_from(Pfn first, std::size_t n, std::uint64_t seed);
 
 std::string message(const Status &status);
+// The number in the environment variable `name`, for repeating seeds.
+std::uint64_t number_from_env(const char *name, std::uint64_t otherwise);
 
 } // namespace ckpt

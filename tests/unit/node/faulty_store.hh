@@ -1,48 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A page store in memory for tests of what is above the store; and one that
-// goes in front of any store and makes its calls fail.
+// A page store in front of another one that makes its calls fail.
 #pragma once
 
-#include <atomic>
 #include <functional>
-#include <map>
 #include <mutex>
-#include <set>
 #include <string>
 
 #include "libckpt/store/page_store.hh"
 
 namespace ckpt {
-
-class MemoryStore : public PageStore {
-  public:
-    using Image = std::map<Pfn, std::string>; // empty string: a page without contents
-
-    Result<std::unique_ptr<GuestWriter>> begin_guest(const Uuid &uuid) override;
-    Status commit(Manifest manifest, std::span<const std::unique_ptr<GuestWriter>> parts) override;
-    Result<std::vector<Manifest>> list() override;
-    Result<Manifest> manifest(Sn sn) override;
-    Result<std::unique_ptr<ImageReader>> open_image(Sn sn, const Uuid &uuid) override;
-    Result<VerifyReport> verify(const Progress &) override { return VerifyReport{}; }
-    Result<GcReport> collect_garbage(Sn, bool) override { return GcReport{}; }
-    Result<StoreUsage> usage() override { return StoreUsage{}; }
-
-  private:
-    friend class MemoryPart;
-    struct Stored {
-        GuestEntry entry;
-        StateRecords state;
-        Image image;
-    };
-    struct Checkpoint {
-        Manifest manifest;
-        std::map<Uuid, Stored> guests;
-    };
-
-    std::mutex mutex_;
-    std::map<Sn, Checkpoint> checkpoints_;
-    std::set<Uuid> open_;
-};
 
 // Calls that may be made to fail, each with what decides it: called with the
 // call's name ("begin", "write", "seal", "commit"); zero, or an errno.
