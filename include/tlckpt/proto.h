@@ -304,8 +304,9 @@ enum tlckpt_event_type {
  * struct tlckpt_rollback - what a recovery record means for this node
  * @k:           the line, >= 1
  * @member:      own checkpoint that the node goes back to, >= @k; 0: it keeps
- *               its present state, allowed only with sn < @k (R10)
- * @raise:       highest index of the guests taken over from failed nodes, 0 none
+ *               its present state, allowed only below @k (R10, tlckpt_proto_present())
+ * @raise:       guests that come from checkpoints of different indexes now run here:
+ *               cut to this index, above all of theirs, before THAW; 0: no need
  * @incarnation: that begins
  * @previous:    incarnation that ended: of the record before this one, or the
  *               first. A node that missed records treats older frames as ghosts.
@@ -349,7 +350,7 @@ struct tlckpt_event {
 /* struct tlckpt_update: @todo, in the order in which to do them */
 #define TLCKPT_DO_PUBLISH (1u << 0)	/* the view changed: publish it before anything else */
 #define TLCKPT_DO_PURGE (1u << 1)	/* drop held frames with tlckpt_frame_undone(), DISCARD them */
-#define TLCKPT_DO_LOG_HELD (1u << 2)	/* tlckpt_view_log(AT_CUT) on every held frame, all vifs */
+#define TLCKPT_DO_LOG_HELD (1u << 2)	/* a cut: tlckpt_view_log(AT_CUT) on every held frame */
 #define TLCKPT_DO_LOG (1u << 3)		/* FRAME: copy to the channel logs of @log, then deliver */
 #define TLCKPT_DO_MANIFEST (1u << 4)	/* CAPTURED: manifest of index @sn names @prev (R9) */
 #define TLCKPT_DO_RELEASE (1u << 5)	/* judge all held frames again, oldest first per sender */
@@ -372,7 +373,7 @@ struct tlckpt_event {
  * @cause_peer: REQUEST, forced: whose frame
  * @cause_sn:   REQUEST, forced: the frame's sn
  * @target:     REQUEST: index wanted
- * @sn:         CUT, CAPTURED: the index
+ * @sn:         CUT, CAPTURED, ROLLBACK with a cut: the index
  * @prev:       CAPTURED: the index below the first that this capture may stand for
  * @log:        FRAME: with TLCKPT_DO_LOG
  * @refusal:    why the event was refused, a static text; NULL if it was not
@@ -396,7 +397,7 @@ TLCKPT_BEGIN_DECLS
 /**
  * tlckpt_proto_init() - a node that is not yet part of the run: frozen
  * @p:           state to fill
- * @config:      settings
+ * @config:      settings, not those in @p
  * @incarnation: that the node is in; 0 in a new cluster
  * @sn:          index of the checkpoint that it stands on; 0 none yet
  *
@@ -433,6 +434,15 @@ int tlckpt_proto_configure(struct tlckpt_proto *p, const struct tlckpt_config *c
  */
 int tlckpt_proto_step(struct tlckpt_proto *p, const struct tlckpt_event *ev,
 		      struct tlckpt_update *u);
+
+/**
+ * tlckpt_proto_present() - the index that the node's present state counts as (R10)
+ * @p: state
+ *
+ * sn, unless the guests were let past a higher one (R8). The node may keep its
+ * present state only on a line above it: what it reports to a recovery.
+ */
+u64 tlckpt_proto_present(const struct tlckpt_proto *p);
 
 /**
  * tlckpt_view_judge() - what to do with a frame, nothing changed (R3..R5, R8, R11, R16)

@@ -298,6 +298,11 @@ static void remember(struct tlckpt_view *v, u32 incarnation, u64 k)
 	v->nr_undone = (u8)(nr + 1);
 }
 
+u64 tlckpt_proto_present(const struct tlckpt_proto *p)
+{
+	return p->gap > p->view.sn ? p->gap : p->view.sn;
+}
+
 /* Rule R10: the node stays as it is, or Rule R9: it goes back to its member. */
 static void stand_on_line(struct tlckpt_proto *p, const struct tlckpt_rollback *r,
 			  struct tlckpt_update *u)
@@ -318,7 +323,7 @@ static void stand_on_line(struct tlckpt_proto *p, const struct tlckpt_rollback *
 	if (r->raise <= v->sn)
 		return;
 	/*
-	 * Guests of a failed node arrive with a higher index. The node cuts to it, all
+	 * Guests with a higher index arrive. The node cuts above them, all
 	 * guests suspended, and its capture stands for the line too, but not for an
 	 * index below: these guests have seen frames that this node had not.
 	 */
@@ -330,6 +335,7 @@ static void stand_on_line(struct tlckpt_proto *p, const struct tlckpt_rollback *
 	if (p->gap < r->k - 1)
 		p->gap = r->k - 1;
 	u->sn = v->sn;
+	u->todo |= TLCKPT_DO_LOG_HELD;
 }
 
 static int on_rollback(struct tlckpt_proto *p, const struct tlckpt_rollback *r,
@@ -346,7 +352,7 @@ static int on_rollback(struct tlckpt_proto *p, const struct tlckpt_rollback *r,
 	if (!r->k || (r->member && r->member < r->k))
 		return refuse(u, -EINVAL, "no checkpoint on that line");
 	/* Rule R10: only a node that has seen nothing from after the line may stay. */
-	if (!r->member && v->sn >= r->k)
+	if (!r->member && tlckpt_proto_present(p) >= r->k)
 		return refuse(u, -ERANGE, "this node's present state is after the line");
 
 	if (r->previous > v->incarnation)

@@ -25,29 +25,26 @@ struct Capture {
     bool operator==(const Capture &) const = default;
 };
 
-// The guests that one node checkpoints together, through time. `node` is the
-// node they began on; after it failed they may live on another one.
-struct Lineage {
-    NodeId node = 0;
+// The guests that began on one node, through time. After that node failed they may
+// live on another one, whose captures are then theirs too: each node checkpoint is
+// a capture of every group that the node runs.
+struct GuestGroup {
+    NodeId node = 0;  // they began on; the group's name
     // Captures that can still be used, index rising. Of a failed node the durable
     // ones; of a live one also those on their way to stable storage, if it will
     // make them durable before they are used (Rule R10).
     std::vector<Capture> captures;
-    // sn of the present state; none if the node that ran it failed.
+    // What tlckpt_proto_present() says of the node; none if it failed.
     std::optional<Sn> present;
-    // Another lineage's captures hold these guests for lines above this one, which
-    // are none of this lineage's business. 0: it goes on by itself.
-    Sn until = 0;
 
-    bool operator==(const Lineage &) const = default;
+    bool operator==(const GuestGroup &) const = default;
 };
 
 // The checkpoint that stands for line k, or null (Rule R9).
-const Capture *member_of(const Lineage &lineage, Sn k);
+const Capture *member_of(const GuestGroup &group, Sn k);
 
-// Can this lineage be on line k: by a member, by its present state (Rule R10), or
-// because the line is none of its business?
-bool stands_on(const Lineage &lineage, Sn k);
+// Can this group be on line k: by a member, or by its present state (Rule R10)?
+bool stands_on(const GuestGroup &group, Sn k);
 
 struct Line {
     Sn k = 0;             // 0: there is none
@@ -56,13 +53,13 @@ struct Line {
 
 // The newest line that all of them can stand on, not above `limit` (Rule R9). At
 // least one should be without present state, or the line is `limit`.
-Line newest_line(std::span<const Lineage> lineages, Sn limit = ~Sn{0});
+Line newest_line(std::span<const GuestGroup> groups, Sn limit = ~Sn{0});
 
 // K of Rule R13: the newest line on which everyone has a durable member; 0: none.
-Sn garbage_line(std::span<const Lineage> lineages);
+Sn garbage_line(std::span<const GuestGroup> groups);
 
-// The oldest checkpoint of this lineage that must be kept once K is `line` (Rule R13).
+// The oldest checkpoint of this group that must be kept once K is `line` (Rule R13).
 // 0: all of them.
-Sn keep_from(const Lineage &lineage, Sn line);
+Sn keep_from(const GuestGroup &group, Sn line);
 
 } // namespace ckpt

@@ -10,45 +10,45 @@ namespace {
 
 // Guests that never had a durable checkpoint cannot come back, and must not keep
 // the others from it.
-bool unprotected(const Lineage &lineage) {
-    return !lineage.present && lineage.captures.empty();
+bool unprotected(const GuestGroup &group) {
+    return !group.present && group.captures.empty();
 }
 
-Place placed(const Lineage &lineage, NodeId node, Sn k) {
-    Place place{lineage.node, node, {}};
-    if (const Capture *member = member_of(lineage, k))
+Place placed(const GuestGroup &group, NodeId node, Sn k) {
+    Place place{group.node, node, {}};
+    if (const Capture *member = member_of(group, k))
         place.member = member->index;
-    CKPT_ASSERT(stands_on(lineage, k));
+    CKPT_ASSERT(stands_on(group, k));
     return place;
 }
 
 } // namespace
 
-NodeId place_least_loaded(NodeId lineage, std::span<const Host> live,
+NodeId place_least_loaded(NodeId group, std::span<const Host> live,
                           std::span<const unsigned> load) {
     CKPT_ASSERT(live.size() == load.size());
     for (const Host &host : live)
-        if (host.node == lineage)
-            return lineage;
+        if (host.node == group)
+            return group;
     if (live.empty())
         return 0;
     return live[static_cast<std::size_t>(std::min_element(load.begin(), load.end()) - load.begin())]
         .node;
 }
 
-Lineage after(Lineage lineage, std::span<const Decision> decisions, Incarnation applied) {
+GuestGroup after(GuestGroup group, std::span<const Decision> decisions, Incarnation applied) {
     for (const Decision &decision : decisions) {
         for (const Place &place : decision.places) {
-            if (place.lineage != lineage.node || !place.member)
+            if (place.group != group.node || !place.member)
                 continue;
-            std::erase_if(lineage.captures, [&](const Capture &c) {
+            std::erase_if(group.captures, [&](const Capture &c) {
                 return c.incarnation < decision.incarnation && c.index > *place.member;
             });
             if (decision.incarnation > applied)
-                lineage.present = *place.member;
+                group.present = *place.member;
         }
     }
-    return lineage;
+    return group;
 }
 
 Result<Plan> make_plan(const PlanInput &input) {
@@ -56,17 +56,24 @@ Result<Plan> make_plan(const PlanInput &input) {
     plan.decision.incarnation = input.incarnation;
     plan.decision.previous = input.previous;
 
-    std::vector<Lineage> all;
+    std::vector<GuestGroup> all;
     for (const Report &report : input.reports)
-        all.insert(all.end(), report.lineages.begin(), report.lineages.end());
-    for (const Lineage &lineage : input.lost) {
-        if (unprotected(lineage))
-            plan.decision.unprotected.push_back(lineage.node);
+        all.insert(all.end(), report.groups.begin(), report.groups.end());
+    for (const GuestGroup &group : input.lost) {
+        if (unprotected(group))
+            plan.decision.unprotected.push_back(group.node);
         else
-            all.push_back(lineage);
+            all.push_back(group);
     }
 
-    const Line line = newest_line(all);
+    // Above everything that is: the line if nobody has to go back.
+    Sn above_all = 1;
+    for (const GuestGroup &group : all) {
+        above_all = std::max(above_all, group.present.value_or(0) + 1);
+        if (!group.captures.empty())
+            above_all = std::max(above_all, group.captures.back().index + 1);
+    }
+    const Line line = newest_line(all, above_all);
     if (line.k == 0)
         return fail(ENODATA, "recovery line: node {} has no checkpoint that the others can meet",
                     line.limiting);
@@ -78,21 +85,21 @@ Result<Plan> make_plan(const PlanInput &input) {
         auto report = std::find_if(input.reports.begin(), input.reports.end(),
                                    [&](const Report &r) { return r.host == host; });
         CKPT_ASSERT(report != input.reports.end());
-        load.push_back(static_cast<unsigned>(report->lineages.size()));
-        for (const Lineage &lineage : report->lineages)
-            plan.decision.places.push_back(placed(lineage, host.node, line.k));
+        load.push_back(static_cast<unsigned>(report->groups.size()));
+        for (const GuestGroup &group : report->groups)
+            plan.decision.places.push_back(placed(group, host.node, line.k));
     }
-    for (const Lineage &lineage : input.lost) {
-        if (unprotected(lineage))
+    for (const GuestGroup &group : input.lost) {
+        if (unprotected(group))
             continue;
-        const NodeId node = input.place(lineage.node, input.live, load);
+        const NodeId node = input.place(group.node, input.live, load);
         auto host = std::find_if(input.live.begin(), input.live.end(),
                                  [&](const Host &h) { return h.node == node; });
         if (host == input.live.end())
             return fail(EBUSY, "recovery: no live node can take the guests of node {}",
-                        lineage.node);
+                        group.node);
         load[static_cast<std::size_t>(host - input.live.begin())]++;
-        plan.decision.places.push_back(placed(lineage, node, line.k));
+        plan.decision.places.push_back(placed(group, node, line.k));
     }
     return plan;
 }

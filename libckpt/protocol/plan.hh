@@ -10,13 +10,13 @@
 
 namespace ckpt {
 
-// Where a failed lineage goes: one of the live nodes, or 0 if none can take it.
-// `load` has how many lineages each live node runs so far, same order.
+// Where a failed group goes: one of the live nodes, or 0 if none can take it.
+// `load` has how many groups each live node runs so far, same order.
 using Placement =
-    std::function<NodeId(NodeId lineage, std::span<const Host> live, std::span<const unsigned> load)>;
+    std::function<NodeId(NodeId group, std::span<const Host> live, std::span<const unsigned> load)>;
 
-// A lineage's own node if that lives (again), else the one that runs the fewest.
-NodeId place_least_loaded(NodeId lineage, std::span<const Host> live,
+// A group's own node if that lives (again), else the one that runs the fewest.
+NodeId place_least_loaded(NodeId group, std::span<const Host> live,
                           std::span<const unsigned> load);
 
 struct PlanInput {
@@ -24,7 +24,7 @@ struct PlanInput {
     Incarnation previous = 0;
     std::vector<Host> live;
     std::vector<Report> reports;     // of all live hosts
-    std::vector<Lineage> lost;       // of the failed hosts, present: none
+    std::vector<GuestGroup> lost;       // of the failed hosts, present: none
     Placement place = place_least_loaded;
 };
 
@@ -33,13 +33,13 @@ struct Plan {
     NodeId limiting = 0;  // whose missing checkpoint keeps the line from being newer
 };
 
-// Rules R9 and R10. Errors: ENODATA no line is left, the context names the lineage;
-// EBUSY no live node can take a lost lineage.
+// Rules R9 and R10. Errors: ENODATA no line is left, the context names the group;
+// EBUSY no live node can take a lost group.
 Result<Plan> make_plan(const PlanInput &input);
 
-// What remains of a lineage after `decisions` (oldest first): captures that they
+// What remains of a group after `decisions` (oldest first): captures that they
 // undid are gone, and of those that its host has not applied, the member is what it
 // stands on. `applied`: the incarnation that the host is in.
-Lineage after(Lineage lineage, std::span<const Decision> decisions, Incarnation applied);
+GuestGroup after(GuestGroup group, std::span<const Decision> decisions, Incarnation applied);
 
 } // namespace ckpt

@@ -8,6 +8,8 @@
 namespace ckpt {
 namespace {
 
+constexpr std::size_t kHistory = 64;
+
 bool contains(const std::vector<Host> &hosts, const Host &host) {
     return std::find(hosts.begin(), hosts.end(), host) != hosts.end();
 }
@@ -16,7 +18,7 @@ bool contains(const std::vector<Host> &hosts, const Host &host) {
 
 Recovery::Recovery(Self self, Placement place)
     : self_(self.host), place_(std::move(place)), applied_(self.applied),
-      member_(self.applied.has_value()) {}
+      thawed_(self.applied && self.thawed), member_(self.applied.has_value()) {}
 
 Record Recovery::founding(const std::vector<Host> &live) {
     Record record;
@@ -65,8 +67,11 @@ void Recovery::on(const Settled &event) {
     if (event.incarnation != record_.incarnation || record_.stage != Stage::gather)
         return;
     Report report{self_, record_.incarnation, {}};
-    for (const Lineage &lineage : event.lineages)
-        report.lineages.push_back(after(lineage, record_.pending, applied_.value_or(0)));
+    // What an earlier boot of this node ran counts as lost with it.
+    const bool booted_again = std::any_of(record_.failed.begin(), record_.failed.end(),
+                                          [&](const Host &h) { return h.node == self_.node; });
+    for (const GuestGroup &group : booted_again ? std::vector<GuestGroup>{} : event.groups)
+        report.groups.push_back(after(group, record_.pending, applied_.value_or(0)));
     own_report_ = std::move(report);
 }
 
@@ -82,16 +87,17 @@ void Recovery::on(const FenceConfirmed &event) {
 void Recovery::on(const HistoryRead &event) {
     if (!fenced_.contains(event.host))
         return; // of an earlier recovery: read again behind this one's fence
-    std::vector<Lineage> &lineages = histories_[event.host];
-    lineages.clear();
-    for (const Lineage &lineage : event.lineages) {
-        lineages.push_back(after(lineage, record_.pending, record_.incarnation));
-        lineages.back().present.reset();
+    std::vector<GuestGroup> &groups = histories_[event.host];
+    groups.clear();
+    for (const GuestGroup &group : event.groups) {
+        groups.push_back(after(group, record_.pending, record_.incarnation));
+        groups.back().present.reset();
     }
 }
 
 void Recovery::on(const Applied &event) {
     applied_ = std::max(applied_.value_or(0), event.incarnation);
+    thawed_ = true;
 }
 
 void Recovery::on(const DoneSeen &event) {
@@ -132,12 +138,12 @@ const std::vector<Place> &Recovery::places() const {
     return record_.pending.empty() ? record_.places : record_.pending.back().places;
 }
 
-std::vector<NodeId> Recovery::lineages_on(NodeId node) const {
-    std::vector<NodeId> lineages;
+std::vector<NodeId> Recovery::groups_on(NodeId node) const {
+    std::vector<NodeId> groups;
     for (const Place &place : places())
         if (place.node == node)
-            lineages.push_back(place.lineage);
-    return lineages;
+            groups.push_back(place.group);
+    return groups;
 }
 
 // ---- the part of every node
@@ -158,9 +164,9 @@ void Recovery::take_part() {
         take_part_in_gather();
     else if (record_.stage == Stage::decided)
         take_part_in_decided();
-    else if (!applied_ && !said_.apply) {
+    else if (!thawed_ && !said_.apply) {
         said_.apply = true;
-        actions_.push_back(Apply{record_.done, {}, {}});
+        actions_.push_back(what_to_apply());
     }
 }
 
@@ -169,6 +175,7 @@ void Recovery::take_part_in_gather() {
         if (!said_.freeze)
             actions_.push_back(Freeze{record_.incarnation});
         said_.freeze = true;
+        thawed_ = false;
     } else if (!said_.report) {
         actions_.push_back(PublishReport{*own_report_});
         said_.report = true;
@@ -176,7 +183,7 @@ void Recovery::take_part_in_gather() {
 }
 
 void Recovery::take_part_in_decided() {
-    if (applied_.value_or(0) < record_.incarnation) {
+    if (!thawed_ || applied_.value_or(0) < record_.incarnation) {
         if (!said_.apply)
             actions_.push_back(what_to_apply());
         said_.apply = true;
@@ -186,30 +193,78 @@ void Recovery::take_part_in_decided() {
     }
 }
 
+// The groups that ran here in the incarnation that this host is in.
+std::set<NodeId> Recovery::running_groups() const {
+    std::set<NodeId> groups;
+    if (!applied_)
+        return groups;
+    const std::vector<Place> *places = &record_.places;
+    for (const Decision &decision : record_.pending)
+        if (decision.incarnation <= *applied_)
+            places = &decision.places;
+    for (const Place &place : *places)
+        if (place.node == self_.node)
+            groups.insert(place.group);
+    return groups;
+}
+
+// One decision as the core of this host takes it. `here`: the groups that are here
+// before it, replaced by those that are here after it.
+tlckpt_rollback Recovery::core_step(const Decision &decision, const std::set<NodeId> &running,
+                                    std::set<NodeId> &here) const {
+    tlckpt_rollback step{decision.k, 0, 0, decision.incarnation, decision.previous};
+    // Whose state is the node's: of the guests that run, else of those that were put
+    // here by the decision before, else of those that arrive.
+    const bool some_run = std::any_of(here.begin(), here.end(),
+                                      [&](NodeId group) { return running.contains(group); });
+    bool stays = false;
+    std::set<NodeId> then;
+    for (const Place &place : decision.places) {
+        if (place.node != self_.node)
+            continue;
+        then.insert(place.group);
+        if (!(some_run ? running : here.empty() ? then : here).contains(place.group))
+            continue;
+        stays = stays || !place.member;
+        if (place.member && (!step.member || *place.member < step.member))
+            step.member = *place.member;
+    }
+    here = std::move(then);
+    if (stays)
+        step.member = 0;
+    else if (!step.member)
+        step.member = decision.k; // a node without guests stands on any line
+    return step;
+}
+
 Apply Recovery::what_to_apply() const {
-    Apply apply{record_.incarnation, {}, {}};
+    Apply apply{record_.stage == Stage::idle ? record_.done : record_.incarnation, {}, {}};
+    if (!applied_)
+        for (const PastRollback &past : record_.history)
+            apply.steps.push_back({past.k, past.k, 0, past.incarnation, past.previous});
     std::map<NodeId, Restore> restores;
+    const std::set<NodeId> running = running_groups();
+    std::set<NodeId> here = running;
+    Sn captured = 0; // as the core will have it; 0: as it is
     for (const Decision &decision : record_.pending) {
         if (decision.incarnation <= applied_.value_or(0))
             continue;
-        tlckpt_rollback step{decision.k, 0, 0, decision.incarnation, decision.previous};
-        for (const Place &place : decision.places) {
-            if (!place.member)
-                continue;
-            restores[place.lineage] = {place.lineage, *place.member, decision.k};
-            if (place.lineage == self_.node && place.node == self_.node)
-                step.member = *place.member;
+        for (const Place &place : decision.places)
+            if (place.member)
+                restores[place.group] = {place.group, *place.member, decision.k};
+        apply.steps.push_back(core_step(decision, running, here));
+        captured = apply.steps.back().member ? apply.steps.back().member : captured;
+    }
+    // Guests that arrive with a higher index than the node's own: before any of them
+    // runs, the node cuts above them all.
+    Sn highest = 0;
+    for (NodeId group : here)
+        if (auto restore = restores.find(group); restore != restores.end()) {
+            apply.restores.push_back(restore->second);
+            highest = std::max(highest, restore->second.index);
         }
-        apply.steps.push_back(step);
-    }
-    for (NodeId lineage : lineages_on(self_.node)) {
-        auto restore = restores.find(lineage);
-        if (restore == restores.end())
-            continue;
-        apply.restores.push_back(restore->second);
-        if (lineage != self_.node)
-            apply.steps.back().raise = std::max(apply.steps.back().raise, restore->second.index);
-    }
+    if (highest > captured)
+        apply.steps.back().raise = highest + 1;
     return apply;
 }
 
@@ -264,7 +319,7 @@ void Recovery::lead_gather() {
             if (said_.fence.insert(host).second)
                 actions_.push_back(Fence{host});
         } else if (!histories_.contains(host) && said_.read.insert(host).second) {
-            actions_.push_back(ReadHistory{host, lineages_on(host.node)});
+            actions_.push_back(ReadHistory{host, groups_on(host.node)});
         }
         known = known && histories_.contains(host);
     }
@@ -280,9 +335,9 @@ void Recovery::lead_gather() {
         input.reports.push_back(reports_.at(host));
     std::set<NodeId> taken; // a node that failed twice is read twice
     for (const Host &host : record_.failed)
-        for (const Lineage &lineage : histories_.at(host))
-            if (taken.insert(lineage.node).second)
-                input.lost.push_back(lineage);
+        for (const GuestGroup &group : histories_.at(host))
+            if (taken.insert(group.node).second)
+                input.lost.push_back(group);
 
     Result<Plan> plan = make_plan(input);
     if (plan) {
@@ -306,6 +361,10 @@ void Recovery::lead_decided() {
     Record next = record_;
     next.stage = Stage::idle;
     next.done = record_.incarnation;
+    for (const Decision &decision : record_.pending)
+        next.history.push_back({decision.incarnation, decision.previous, decision.k});
+    if (next.history.size() > kHistory)
+        next.history.erase(next.history.begin(), next.history.end() - kHistory);
     next.places = places();
     next.pending.clear();
     next.failed.clear();

@@ -26,9 +26,9 @@ class Recovery {
   public:
     struct Self {
         Host host;
-        // Incarnation of the core, if it takes part in the run; none: started anew
-        // and frozen.
+        // Incarnation of the core; none: started anew.
         std::optional<Incarnation> applied;
+        bool thawed = true;  // the core takes part in the run
     };
 
     explicit Recovery(Self self, Placement place = place_least_loaded);
@@ -64,14 +64,18 @@ class Recovery {
     std::vector<Host> newcomers() const;
     Record gather(const std::vector<Host> &lost) const;
     const std::vector<Place> &places() const;
-    std::vector<NodeId> lineages_on(NodeId node) const;
+    std::vector<NodeId> groups_on(NodeId node) const;
+    std::set<NodeId> running_groups() const;
     bool all_reported() const;
+    tlckpt_rollback core_step(const Decision &decision, const std::set<NodeId> &running,
+                              std::set<NodeId> &here) const;
     Apply what_to_apply() const;
     void propose(Record record);
 
     const Host self_;
     const Placement place_;
     std::optional<Incarnation> applied_;
+    bool thawed_;
     bool member_ = false;  // the record has had this host among the live ones
 
     std::set<Host> up_;
@@ -83,7 +87,7 @@ class Recovery {
     std::optional<Report> own_report_;
     std::map<Host, Report> reports_;
     std::set<Host> fenced_;
-    std::map<Host, std::vector<Lineage>> histories_;
+    std::map<Host, std::vector<GuestGroup>> histories_;
     std::set<Host> done_;
 
     // What has been said already; emptied by Retry too.

@@ -24,9 +24,9 @@ struct Host {
     auto operator<=>(const Host &) const = default;
 };
 
-// What becomes of one lineage.
+// What becomes of one group.
 struct Place {
-    NodeId lineage = 0;
+    NodeId group = 0;
     NodeId node = 0;             // that runs its guests from now on
     std::optional<Sn> member;    // it goes back to this checkpoint; none: present state
 
@@ -38,8 +38,8 @@ struct Decision {
     Incarnation incarnation = 0;  // that begins with it
     Incarnation previous = 0;     // of the decision before it
     Sn k = 0;                     // the line
-    std::vector<Place> places;    // every lineage
-    std::vector<NodeId> unprotected;  // lineages that had no durable checkpoint: gone
+    std::vector<Place> places;    // every group
+    std::vector<NodeId> unprotected;  // groups that had no durable checkpoint: gone
 
     bool operator==(const Decision &) const = default;
 };
@@ -48,6 +48,16 @@ enum class Stage : u8 {
     idle,     // nothing is going on; `live` is the cluster
     gather,   // live hosts freeze and report, failed ones are fenced
     decided,  // everyone does its part
+};
+
+// A rollback that all have done, for nodes that start anew: to judge frames and logs
+// of older incarnations (Rule R11).
+struct PastRollback {
+    Incarnation incarnation = 0;
+    Incarnation previous = 0;
+    Sn k = 0;
+
+    bool operator==(const PastRollback &) const = default;
 };
 
 // The one record in the coordination store, changed by compare-and-swap only.
@@ -60,7 +70,8 @@ struct Record {
     std::vector<Host> failed;       // of this recovery; fenced before it is decided (R14)
     std::vector<Decision> pending;  // decided, not yet known to be done by all; oldest first
     Incarnation done = 0;           // the last decision that all have done
-    std::vector<Place> places;      // lineages and where they run, after `done`
+    std::vector<Place> places;      // groups and where they run, after `done`
+    std::vector<PastRollback> history;  // up to `done`, oldest first, the newest 64
 
     bool operator==(const Record &) const = default;
 };
@@ -69,7 +80,7 @@ struct Record {
 struct Report {
     Host host;
     Incarnation incarnation = 0;    // of the recovery it answers
-    std::vector<Lineage> lineages;  // that run on it, as they stand after record.pending
+    std::vector<GuestGroup> groups;  // that run on it, as they stand after record.pending
 
     bool operator==(const Report &) const = default;
 };
@@ -83,11 +94,11 @@ struct RecordSeen {                 // the record changed, or was read
     Record record;
     u64 revision = 0;               // for the next compare-and-swap
 };
-// Answer to Freeze: the lineages that run here or that record.pending places here,
+// Answer to Freeze: the groups that run here or that record.pending places here,
 // with their captures (durable ones only) and, if they run, their present state.
 struct Settled {
     Incarnation incarnation = 0;
-    std::vector<Lineage> lineages;
+    std::vector<GuestGroup> groups;
 };
 struct ReportSeen {
     Report report;
@@ -97,7 +108,7 @@ struct FenceConfirmed {             // answer to Fence (Rule R14)
 };
 struct HistoryRead {                // answer to ReadHistory
     Host host;
-    std::vector<Lineage> lineages;  // as asked, from the store, present: none
+    std::vector<GuestGroup> groups;  // as asked, from the store, present: none
 };
 struct Applied {                    // answer to Apply: the node thawed
     Incarnation incarnation = 0;
@@ -132,24 +143,26 @@ struct PublishReport {
 struct Fence {
     Host host;
 };
-// Read from the store what the fenced host's lineages left; answer HistoryRead.
+// Read from the store what the fenced host's groups left; answer HistoryRead.
 struct ReadHistory {
     Host host;
-    std::vector<NodeId> lineages;
+    std::vector<NodeId> groups;
 };
-// A lineage is put to a checkpoint: its guests, those of a live node included, are
+// A group is put to a checkpoint: its guests, those of a live node included, are
 // built anew from it, later checkpoints are dropped, and the channel log is replayed
 // by tlckpt_view_replays(line) (Rule R12).
 struct Restore {
-    NodeId lineage = 0;
+    NodeId group = 0;
     Sn index = 0;
     Sn line = 0;
 
     bool operator==(const Restore &) const = default;
 };
-// No steps: a new host enters the run at `incarnation`. In this order: suspend own guests if a restored lineage is not one's own; restore
-// (paused); feed `steps` to the core; CAPTURED if it says CUT; replay; THAW; answer
-// Applied. Doing it twice is the same as once.
+// In this order: suspend own guests if the last step has `raise`; restore (paused);
+// feed `steps` to the core; if it says CUT, CAPTURED, and that capture's channel log
+// begins with what is about to be replayed; replay; THAW; answer Applied.
+// A daemon that starts again says how far it came by Recovery::Self: feeding and
+// replaying are one step to it. No steps: only the THAW is due.
 struct Apply {
     Incarnation incarnation = 0;
     std::vector<tlckpt_rollback> steps;

@@ -334,6 +334,8 @@ TEST(ProtoOwner, PassProtectsNothingUpToTheFrame) {
     EXPECT_EQ(node.frame(2, 7).verdict, TLCKPT_DELIVER_UNPROTECTED);
     EXPECT_EQ(node.frame(2, 5).verdict, TLCKPT_DELIVER_UNPROTECTED);
     EXPECT_NE(node.step(TLCKPT_EV_OWNER_GRACE).refusal, nullptr) << "it does not hold";
+    EXPECT_EQ(node.p.view.sn, 1u);
+    EXPECT_EQ(tlckpt_proto_present(&node.p), 7u) << "may have seen all up to there";
     const auto back = node.step(TLCKPT_EV_OWNER_BACK);
     EXPECT_EQ(back.target, 8u);
     const auto captured = node.checkpoint();

@@ -6,12 +6,12 @@
 namespace ckpt {
 namespace {
 
-Lineage lineage(NodeId node, std::vector<Capture> captures, std::optional<Sn> present = {}) {
-    return {node, std::move(captures), present, 0};
+GuestGroup group(NodeId node, std::vector<Capture> captures, std::optional<Sn> present = {}) {
+    return {node, std::move(captures), present};
 }
 
 TEST(Line, MemberIsTheFirstCaptureThatReachesTheLine) {
-    const Lineage node = lineage(1, {{2, 0}, {5, 2}, {9, 6}});
+    const GuestGroup node = group(1, {{2, 0}, {5, 2}, {9, 6}});
     EXPECT_EQ(member_of(node, 1)->index, 2u);
     EXPECT_EQ(member_of(node, 2)->index, 2u);
     EXPECT_EQ(member_of(node, 3)->index, 5u);
@@ -23,7 +23,7 @@ TEST(Line, MemberIsTheFirstCaptureThatReachesTheLine) {
 }
 
 TEST(Line, PresentStateStandsOnlyForLinesAboveIt) {
-    const Lineage node = lineage(1, {{2, 0}}, 4);
+    const GuestGroup node = group(1, {{2, 0}}, 4);
     EXPECT_TRUE(stands_on(node, 2));
     EXPECT_FALSE(stands_on(node, 3));
     EXPECT_FALSE(stands_on(node, 4));
@@ -31,19 +31,19 @@ TEST(Line, PresentStateStandsOnlyForLinesAboveIt) {
 }
 
 TEST(Line, NewestLineSkipsWhatOneNodeLost) {
-    const Lineage nodes[] = {lineage(1, {{4, 0}, {6, 4}, {7, 6}}), lineage(2, {{4, 0}, {7, 6}}, 7)};
+    const GuestGroup nodes[] = {group(1, {{4, 0}, {6, 4}, {7, 6}}), group(2, {{4, 0}, {7, 6}}, 7)};
     EXPECT_EQ(newest_line(nodes).k, 7u);
     EXPECT_EQ(newest_line(nodes, 6).k, 4u);
     EXPECT_EQ(newest_line(nodes, 6).limiting, 2);
 }
 
 TEST(Line, LiveNodeThatIsBehindDoesNotHoldTheLineBack) {
-    const Lineage nodes[] = {lineage(1, {{4, 0}, {9, 4}}), lineage(2, {{3, 0}}, 3)};
+    const GuestGroup nodes[] = {group(1, {{4, 0}, {9, 4}}), group(2, {{3, 0}}, 3)};
     EXPECT_EQ(newest_line(nodes).k, 9u);
 }
 
 TEST(Line, NoLine) {
-    const Lineage nodes[] = {lineage(1, {{4, 0}}), lineage(2, {})};
+    const GuestGroup nodes[] = {group(1, {{4, 0}}), group(2, {})};
     EXPECT_EQ(newest_line(nodes).k, 0u);
     EXPECT_EQ(newest_line(nodes).limiting, 2);
     EXPECT_EQ(garbage_line(nodes), 0u);
@@ -51,20 +51,12 @@ TEST(Line, NoLine) {
 }
 
 TEST(Line, GarbageCountsDurableMembersOnly) {
-    const Lineage nodes[] = {lineage(1, {{4, 0}, {9, 4}}, 9),
-                             lineage(2, {{3, 0}, {5, 3}, {9, 5, 0, false}}, 9)};
+    const GuestGroup nodes[] = {group(1, {{4, 0}, {9, 4}}, 9),
+                             group(2, {{3, 0}, {5, 3}, {9, 5, 0, false}}, 9)};
     EXPECT_EQ(garbage_line(nodes), 5u);
     EXPECT_EQ(keep_from(nodes[0], 5), 9u);
     EXPECT_EQ(keep_from(nodes[1], 5), 5u);
     EXPECT_EQ(garbage_line({}), 0u);
-}
-
-TEST(Line, AbsorbedLineageCountsOnlyBelow) {
-    Lineage absorbed = lineage(2, {{3, 0}});
-    absorbed.until = 5;
-    const Lineage nodes[] = {lineage(1, {{3, 0}, {5, 3}, {9, 5}}), absorbed};
-    EXPECT_EQ(newest_line(nodes).k, 9u);
-    EXPECT_EQ(newest_line(nodes, 5).k, 3u);
 }
 
 } // namespace

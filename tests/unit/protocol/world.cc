@@ -256,17 +256,17 @@ void World::recover(unsigned failed_mask) {
                 persist(node, n % 3 == 2);
         }
     }
-    std::vector<Lineage> lineages;
+    std::vector<GuestGroup> groups;
     for (unsigned i = 0; i < nodes_.size(); i++) {
-        Lineage lineage{static_cast<NodeId>(i + 1), {}, {}, 0};
+        GuestGroup group{static_cast<NodeId>(i + 1), {}, {}};
         for (const Image &image : nodes_[i].images)
             if (image.state == State::durable)
-                lineage.captures.push_back({image.index, image.prev, image.incarnation, true});
+                group.captures.push_back({image.index, image.prev, image.incarnation, true});
         if (!(failed_mask >> i & 1))
-            lineage.present = nodes_[i].p.view.sn;
-        lineages.push_back(std::move(lineage));
+            group.present = nodes_[i].p.view.sn;
+        groups.push_back(std::move(group));
     }
-    const Line line = newest_line(lineages);
+    const Line line = newest_line(groups);
     if (line.k != newest_line_by_looking(failed_mask))
         return fail(fmt::format("line {} chosen, {} found by looking", line.k,
                                 newest_line_by_looking(failed_mask)));
@@ -276,7 +276,7 @@ void World::recover(unsigned failed_mask) {
     const u32 incarnation = static_cast<u32>(records_.size() + 1);
     records_.push_back({line.k, 0, 0, incarnation, incarnation - 1});
     for (unsigned i = 0; i < nodes_.size(); i++) {
-        const Capture *member = member_of(lineages[i], line.k);
+        const Capture *member = member_of(groups[i], line.k);
         put_back(i, line.k, member ? std::optional(member->index) : std::nullopt,
                  failed_mask >> i & 1);
     }
