@@ -166,9 +166,8 @@ int xen_resume(xc_interface *xch, uint32_t domid)
 	if (xc_vcpu_getcontext(xch, domid, 0, &context))
 		return errno;
 	context.x64.user_regs.rax = 1;
-	if (xc_domain_getinfolist(xch, domid, 1, &info) != 1)
-		return errno;
-	if (info.domain != domid || info.flags & XEN_DOMINF_dying)
+	if (xc_domain_getinfolist(xch, domid, 1, &info) != 1 || info.domain != domid ||
+	    info.flags & XEN_DOMINF_dying)
 		return ESRCH;
 	if (!(info.flags & XEN_DOMINF_shutdown) ||
 	    (info.flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask) != SHUTDOWN_suspend)
