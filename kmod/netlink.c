@@ -312,7 +312,8 @@ int tlckpt_nl_own(struct sk_buff *skb, struct genl_info *info)
 	} else if (tn->owner) {
 		err = refuse(info, -EBUSY, "another daemon owns the node");
 	} else {
-		err = tlckpt_engine_step(tn, &ev, &u);
+		/* A new node counts as owned: its maker comes for it. */
+		err = tn->proto.owned ? 0 : tlckpt_engine_step(tn, &ev, &u);
 		if (!err) {
 			tn->owner = info->snd_portid;
 			cancel_delayed_work(&tn->grace);

@@ -29,17 +29,20 @@ endef
 define kernel-run
 	@mkdir -p $(O)/results
 	@rm -rf $(kernel-dir)/$(1)/test && mkdir -p $(kernel-dir)/$(1)/test
-	@cp tests/kselftest/* $(O)/bin/tlckptctl $(kernel-dir)/$(1)/tlckpt.ko $(kernel-dir)/$(1)/test
+	@cp tests/kselftest/* $(O)/bin/tlckptctl $(O)/bin/udpseq $(kernel-dir)/$(1)/tlckpt.ko $(kernel-dir)/$(1)/test
 	$(Q)tests/kernel/run --name $(1) --initrd $(kernel-dir)/$(1)/initrd.gz \
 		--add $(kernel-dir)/$(1)/test --out $(2) $(3)
 endef
 
-RINGS += test-kernel test-kernel-debug
-test-kernel: $(foreach release,$(kernel-releases),$(kernel-dir)/$(release)/tlckpt.ko $(kernel-dir)/$(release)/initrd.gz) $(O)/bin/tlckptctl
-	@rm -f $(O)/results/$@.tap
-	$(foreach release,$(kernel-releases),$(call kernel-run,$(release),$(O)/results/$@.tap,--kernel /boot/vmlinuz-$(release))$(newline))
+$(eval $(call program,udpseq,rel,tests/kselftest/udpseq.c,))
+kernel-tools := $(O)/bin/tlckptctl $(O)/bin/udpseq
 
-test-kernel-debug: $(kernel-dir)/debug/tlckpt.ko $(kernel-dir)/debug/initrd.gz $(O)/bin/tlckptctl
+RINGS += test-kernel test-kernel-debug
+test-kernel: $(foreach release,$(kernel-releases),$(kernel-dir)/$(release)/tlckpt.ko $(kernel-dir)/$(release)/initrd.gz) $(kernel-tools)
+	@rm -f $(O)/results/$@.tap
+	$(foreach release,$(kernel-releases),$(call kernel-run,$(release),$(O)/results/$@.tap,--time 900 --kernel /boot/vmlinuz-$(release))$(newline))
+
+test-kernel-debug: $(kernel-dir)/debug/tlckpt.ko $(kernel-dir)/debug/initrd.gz $(kernel-tools)
 	@rm -f $(O)/results/$@.tap
 	$(call kernel-run,debug,$(O)/results/$@.tap,--memory 1536 --time 900 --kernel $$(tests/kernel/debug-kernel)/bzImage)
 
