@@ -330,6 +330,10 @@ Client::receive(const std::function<void(std::string_view, const Json &)> &event
             return static_cast<int>(NL_OK);
         },
         &context);
+    // Events answer no request: their sequence numbers mean nothing.
+    nl_cb_set(
+        callbacks.get(), NL_CB_SEQ_CHECK, NL_CB_CUSTOM,
+        [](nl_msg *, void *) { return static_cast<int>(NL_OK); }, nullptr);
     int got = nl_recvmsgs(state_->events, callbacks.get());
     if (got == -NLE_NOMEM)
         return failure(ENOBUFS, "events were lost");

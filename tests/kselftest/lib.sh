@@ -28,6 +28,18 @@ check() {
 		sed 's/^/# /' /tmp/check.out
 	fi
 }
+# eventually NAME COMMAND...: the same, tried again for 20 s
+eventually() {
+	name=$1
+	shift
+	for _ in $(seq 40); do
+		"$@" >/tmp/check.out 2>&1 && break
+		sleep 0.5
+	done
+	check "$name" "$@"
+}
+# shown NODE OBJECT NAME OPERATOR NUMBER: compares a number of `show`
+shown() { [ "$(value "$1" "$2" "$3")" "$4" "$5" ]; }
 # refused NAME TEXT COMMAND...: the command fails and says TEXT
 refused() {
 	name=$1 text=$2

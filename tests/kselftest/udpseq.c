@@ -44,7 +44,7 @@ static void stay_here(void)
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
-	CPU_SET(sched_getcpu(), &set);
+	CPU_SET((size_t)sched_getcpu(), &set);
 	sched_setaffinity(0, sizeof(set), &set);
 }
 
@@ -61,7 +61,9 @@ static int do_send(char **args)
 	stay_here();
 	for (uint32_t i = 0; i < count; i++) {
 		fill(i, size);
-		send(fd, buffer, size, 0); /* refused while nobody listens yet: lost, fine */
+		/* Refused while nobody listens yet: lost, fine. */
+		if (send(fd, buffer, size, 0) < 0)
+			continue;
 		if (gap)
 			usleep((useconds_t)gap);
 	}
@@ -98,7 +100,7 @@ static int do_recv(char **args)
 		if ((long)number < newest)
 			reordered++;
 		else
-			newest = number;
+			newest = (long)number;
 	}
 	printf("received %lu lost %ld reordered %lu duplicate %lu damaged %lu\n", received,
 	       newest + 1 - (long)received, reordered, duplicate, bad);
