@@ -133,7 +133,13 @@ TEST(StoreCrash, KilledAtAnyTime) {
         if (child == 0)
             write_until_killed(dir.path("s"), pipe[1]);
         ::close(pipe[1]);
-        ::usleep(static_cast<useconds_t>(20'000 + random() % 250'000));
+        // Some checkpoints, however slow the disk, then any point of the next.
+        for (std::uint64_t wanted = random() % 6; wanted-- > 0;) {
+            Sn sn = 0;
+            ASSERT_EQ(::read(pipe[0], &sn, sizeof sn), static_cast<ssize_t>(sizeof sn));
+            acknowledged = sn;
+        }
+        ::usleep(static_cast<useconds_t>(random() % 30'000));
         ::kill(child, SIGKILL);
         int status = 0;
         ::waitpid(child, &status, 0);
@@ -142,7 +148,7 @@ TEST(StoreCrash, KilledAtAnyTime) {
             acknowledged = sn;
         ::close(pipe[0]);
         if (acknowledged == 0)
-            continue;
+            continue; // killed before there was a store
         StoreRig rig(dir.path("s"), 2);
         ASSERT_EQ(message(rig.open()), "no error");
         // Killed between commit and word of it: one more.
