@@ -52,3 +52,6 @@ daemon_gone() { ! daemon_running; }
 daemon_stop() { [ ! -e "$DAEMON_PID_FILE" ] || daemon_signal TERM; }
 daemon_kill() { daemon_signal KILL; }
 
+
+# checkpoint: one node checkpoint, durable; its report is left in checkpoint.json
+checkpoint() { tlckptctl -j checkpoint --wait >checkpoint.json; }
