@@ -36,8 +36,10 @@ daemon_start() {
 	pid=$!
 	echo "$pid" >"$DAEMON_PID_FILE"
 	poll 20 daemon_answers_or_died
-	daemon_answers
+	daemon_answers || { daemon_stacks; false; }
 }
+# What a daemon that hangs is doing.
+daemon_stacks() { head -4 /proc/"$(cat "$DAEMON_PID_FILE")"/task/*/stack; }
 daemon_answers_or_died() { daemon_answers || ! daemon_running; }
 
 # daemon_signal SIGNAL: and waits until it is gone

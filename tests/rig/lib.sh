@@ -40,8 +40,9 @@ figure() {
 scenario_end() { exit 0; }
 
 # poll SECONDS COMMAND...: repeats the command until it succeeds
+RIG_PATIENCE=$(cat /rig/patience)
 poll() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1 * RIG_PATIENCE))
 	shift
 	until "$@"; do
 		[ "$SECONDS" -lt "$end" ] || return 1
