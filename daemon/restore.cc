@@ -80,7 +80,7 @@ tl::expected<void, Refused> check_absent(const Restore &restore, const Entries &
 tl::expected<control::RestoredGuest, Refused> start_paused(const Restore &restore,
                                                            const GuestEntry &entry) {
     tl::expected<control::RestoredGuest, Refused> written;
-    auto done = run_xl({"restore", "-p", "/dev/stdin"}, [&](int fd) -> Status {
+    auto done = run_xl({"restore", "-p", "/proc/self/fd/0"}, [&](int fd) -> Status {
         written = write_stream(restore, entry, fd);
         return written ? Status() : fail(written.error().code, "{}", entry.name);
     });
