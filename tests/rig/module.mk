@@ -12,6 +12,9 @@ rig: all $(rig-programs)
 rig-shell: all $(rig-programs)
 	tests/rig/run -O $(O) --shell
 
+demo: deps all $(rig-programs)
+	tests/rig/run -O $(O) -v --patience 3 demo
+
 RINGS += test-rig
 test-rig: all $(rig-programs)
 	@mkdir -p $(O)/results
