@@ -31,11 +31,12 @@ daemon_answers() { tlckptctl status >/dev/null 2>&1; }
 # daemon_start: with $CONFIG; succeeds once it answers
 daemon_start() {
 	local pid
-	[ -e "$CONFIG" ] || daemon_config
+	# The arena is touched and locked at the start: Dom0 has 1 GiB, and is slow.
+	[ -e "$CONFIG" ] || daemon_config $'[checkpoint]\nstaging_mib = 64'
 	tlckptd -c "$CONFIG" >>daemon.log 2>&1 &
 	pid=$!
 	echo "$pid" >"$DAEMON_PID_FILE"
-	poll 20 daemon_answers_or_died
+	poll 60 daemon_answers_or_died
 	daemon_answers || { daemon_stacks; false; }
 }
 # What a daemon that hangs is doing.
