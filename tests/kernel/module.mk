@@ -37,7 +37,8 @@ endef
 $(eval $(call program,udpseq,rel,tests/kselftest/udpseq.c,))
 kernel-tools := $(O)/bin/tlckptctl $(O)/bin/udpseq
 
-RINGS += test-kernel test-kernel-debug
+RINGS += test-kernel
+.PHONY: test-kernel-debug
 test-kernel: $(foreach release,$(kernel-releases),$(kernel-dir)/$(release)/tlckpt.ko $(kernel-dir)/$(release)/initrd.gz) $(kernel-tools)
 	@rm -f $(O)/results/$@.tap
 	$(foreach release,$(kernel-releases),$(call kernel-run,$(release),$(O)/results/$@.tap,--time 900 --kernel /boot/vmlinuz-$(release))$(newline))

@@ -18,4 +18,4 @@ demo: deps all $(rig-programs)
 RINGS += test-rig
 test-rig: all $(rig-programs)
 	@mkdir -p $(O)/results
-	tests/rig/run -O $(O) -j 2 -t $(O)/results/test-rig.tap
+	tests/rig/run -O $(O) -j 2 --patience 3 -t $(O)/results/test-rig.tap
