@@ -5,13 +5,14 @@ kernel-releases := $(notdir $(patsubst %/build,%,$(wildcard /lib/modules/*-amd64
 kernel-dir      := $(O)/kernel
 kmod-files      := $(shell git ls-files kmod include)
 
-# Kbuild leaves its objects beside the sources: each kernel gets a copy.
+# Kbuild leaves its objects beside the sources: each kernel gets a copy. Without
+# MAKEFLAGS: our O would be taken for Kbuild's own.
 define kernel-module
 $(kernel-dir)/$(1)/tlckpt.ko: $(kmod-files)
 	@rm -rf $$(@D)/source && mkdir -p $$(@D)/source
 	@cp -r kmod include $$(@D)/source
 	@echo "  KMOD    $(1)"
-	$(Q)$$(MAKE) -s -C $$(@D)/source/kmod KDIR=$$(or $(2),/lib/modules/$(1)/build) W=1 $(3)
+	$(Q)env -u MAKEFLAGS -u MFLAGS make -s -C $$(@D)/source/kmod KDIR=$$(or $(2),/lib/modules/$(1)/build) W=1 $(3)
 	$(Q)strip -g -o $$@ $$(@D)/source/kmod/tlckpt.ko
 endef
 $(foreach release,$(kernel-releases),$(eval $(call kernel-module,$(release),,C=1)))
