@@ -12,6 +12,8 @@
 #include "daemon/node_state.hh"
 #include "daemon/process_guests.hh"
 #include "daemon/requests.hh"
+#include "daemon/run_lock.hh"
+#include "libckpt/node/resume_guard.hh"
 #include "libckpt/vm/xen_backend.hh"
 
 namespace ckpt {
@@ -27,6 +29,26 @@ Result<std::unique_ptr<GuestBackend>> open_backend(const Config &config) {
     if (!backend && backend.error().is(EPERM))
         return wrap("not root; tlckptd has to be", backend.error());
     return backend;
+}
+
+// A host where this program can't do its work leaves no trace of it.
+Status check_host(const Config &config) {
+    if (config.backend == "xen")
+        CKPT_TRY(open_backend(config)).reset();
+    return {};
+}
+
+// Guests inside this process need none: they go with it.
+Result<std::unique_ptr<ResumeGuard>> start_guard(const Config &config, Logger &logger) {
+    if (config.backend != "xen")
+        return nullptr;
+    return ResumeGuard::start([&logger](std::span<const Uuid> guests) -> Status {
+        auto backend = CKPT_TRY(open_xen_backend());
+        const unsigned resumed = CKPT_TRY(backend->recover(guests));
+        logger.warning("tlckptd died in a checkpoint: {} guest(s) of {} were suspended and run on",
+                       resumed, guests.size());
+        return {};
+    });
 }
 
 Result<std::unique_ptr<PageArena>> make_arena(const Config &config, Logger &logger) {
@@ -55,6 +77,11 @@ Result<std::unique_ptr<PageStore>> open_store(const Config &config, PageArena &a
 
 // Each object outlives those made after it.
 Status run_daemon(const Config &config, Logger &logger) {
+    CKPT_CHECK(check_host(config));
+    // Early, so that the guard holds nothing of ours but the lock.
+    auto lock = CKPT_TRY(take_run_lock(config.state_directory));
+    auto guard = CKPT_TRY(start_guard(config, logger));
+
     block_signals();
     auto loop = CKPT_TRY(EventLoop::create());
     CKPT_CHECK(loop->feed_watchdog());
@@ -67,7 +94,7 @@ Status run_daemon(const Config &config, Logger &logger) {
     auto arena = CKPT_TRY(make_arena(config, logger));
     auto store = CKPT_TRY(open_store(config, *arena, logger));
     auto node = CKPT_TRY(
-        NodeLevel::create({*loop, logger, *backend, *store, *arena, state, config}));
+        NodeLevel::create({*loop, logger, *backend, *store, *arena, state, guard.get(), config}));
     auto server = CKPT_TRY(ControlServer::create(*loop, logger, config.socket));
     handle_requests(*server, {*node, *store, *backend, config, wall_clock_ns()});
 

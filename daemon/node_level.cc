@@ -24,8 +24,9 @@ bool guests_may_be_suspended(NodeStep step) {
            step == NodeStep::resuming || step == NodeStep::aborting;
 }
 
-NodeOptions node_options(const Config &config, NodeIndexes start) {
+NodeOptions node_options(const Config &config, NodeIndexes start, ResumeGuard *guard) {
     NodeOptions options;
+    options.guard = guard;
     options.node = config.node;
     options.start = start;
     options.suspend_timeout = std::chrono::milliseconds(config.suspend_timeout_ms);
@@ -65,7 +66,7 @@ Status NodeLevel::start() {
     NodeIndexes indexes{.sn = used, .captured = used, .durable = durable};
     node_ = CKPT_TRY(NodeCheckpointer::create(parts_.backend, parts_.store, parts_.arena, *this,
                                               parts_.logger,
-                                              node_options(parts_.config, indexes)));
+                                              node_options(parts_.config, indexes, parts_.guard)));
     CKPT_CHECK(start_timers());
     look_for_guests();
     return {};
@@ -131,6 +132,13 @@ void NodeLevel::protect(const GuestInfo &guest) {
     if (!guest.refusal.empty()) {
         remember_refusal(guest, guest.refusal);
         return;
+    }
+    if (guest.state == RunState::suspended) {
+        // By an earlier run of ours, or by somebody else, whom this leaves alone.
+        auto resumed = parts_.backend.recover(std::span(&guest.uuid, 1));
+        if (resumed && *resumed)
+            parts_.logger.warning("guest {}: resumed, an earlier run had asked it to suspend",
+                                  guest.name);
     }
     if (guest.state != RunState::running) {
         remember_refusal(guest, fmt::format("it is {}", to_string(guest.state)));

@@ -31,6 +31,7 @@ class NodeLevel final : private NodeObserver {
         PageStore &store;
         PageArena &arena;
         NodeState &state;
+        ResumeGuard *guard; // none: nullptr
         const Config &config;
     };
 

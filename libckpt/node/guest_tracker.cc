@@ -46,7 +46,7 @@ GuestTracker::GuestTracker(std::unique_ptr<Guest> guest, PageStore &store, PageA
 GuestTracker::~GuestTracker() {
     const Uuid uuid = guest_->info().uuid;
     guest_.reset(); // resumes it
-    if (guard_)
+    if (guard_ && marked_)
         guard_->unmark(uuid);
 }
 
@@ -222,8 +222,10 @@ Status GuestTracker::prepare(unsigned most_batches, const std::atomic<bool> &can
 
 Status GuestTracker::suspend(Duration timeout) {
     Status status = wait_suspended(steady_now(), timeout);
-    if (!status) { // the guest runs or is gone
-        unmark();
+    if (!status) {
+        // It runs, or is gone; or it took the request, and may yet suspend.
+        if (!status.error().is(ETIMEDOUT))
+            unmark();
         return status;
     }
     status = find_residual();
@@ -236,8 +238,9 @@ Status GuestTracker::suspend(Duration timeout) {
 }
 
 Status GuestTracker::wait_suspended(SteadyTime begin, Duration timeout) {
-    if (guard_)
+    if (guard_ && !marked_)
         CKPT_CHECK(guard_->mark(guest_->info().uuid));
+    marked_ = true;
     CKPT_CHECK(guest_->request_suspend());
     CKPT_CHECK(guest_->wait_suspended(begin + timeout));
     times_.suspend = ns(guest_->suspended_at() - begin);
@@ -245,8 +248,9 @@ Status GuestTracker::wait_suspended(SteadyTime begin, Duration timeout) {
 }
 
 void GuestTracker::unmark() {
-    if (guard_)
+    if (guard_ && marked_)
         guard_->unmark(guest_->info().uuid);
+    marked_ = false;
 }
 
 // The last round; all that no part and no image has.

@@ -98,6 +98,7 @@ class GuestTracker {
     Logger &logger_;
     const EarlyWriteOptions early_;
     ResumeGuard *const guard_;
+    bool marked_ = false; // the guest, with the guard
     const Pfn limit_;
 
     PageSet todo_, deferred_, residual_, in_part_;

@@ -138,10 +138,11 @@ class GuestBackend {
     virtual Result<std::vector<GuestInfo>> list() = 0;
     // ENOENT: no such guest; EOPNOTSUPP: refused, the context says why.
     virtual Result<std::unique_ptr<Guest>> open(const Uuid &uuid) = 0;
-    // After a crash of the program: resumes guests of `uuids` that an earlier
-    // run left suspended, or asked to suspend: takes the request back, or waits
-    // for what can't be taken back. Drops what that run left in the hypervisor
-    // (dirty log, suspend subscription). Returns how many were resumed.
+    // After a crash of the program: resumes guests of `uuids` (none given: of
+    // all that it can tell an earlier run had) that it left suspended, or asked
+    // to suspend: takes the request back, or waits for what can't be taken back.
+    // Drops what that run left in the hypervisor (dirty log, suspend
+    // subscription). Returns how many were resumed.
     virtual Result<unsigned> recover(std::span<const Uuid> uuids) = 0;
 };
 

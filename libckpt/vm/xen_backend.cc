@@ -50,10 +50,12 @@ class XenBackend : public GuestBackend {
         return XenGuest::open(std::move(info), machine_);
     }
 
-    // Our marks beside a domain say more than any list of guests.
-    Result<unsigned> recover(std::span<const Uuid>) override {
+    // Our marks beside a domain say what is to be done there.
+    Result<unsigned> recover(std::span<const Uuid> uuids) override {
         unsigned resumed = 0;
         for (const auto &domain : CKPT_TRY(domains())) {
+            if (!uuids.empty() && std::ranges::find(uuids, domain_uuid(domain)) == uuids.end())
+                continue;
             resumed += CKPT_TRY(recover_suspended(handles_, domain.domain)) ? 1 : 0;
             const std::string mark = domain_path(domain.domain, kMarkLogDirty);
             if (handles_.store.exists(mark)) {

@@ -12,8 +12,11 @@ namespace ckpt::xen {
 namespace {
 
 constexpr const char *kControl = "control/shutdown";
+// What stands at kMarkSuspend.
+constexpr const char *kAsked = "asked", *kResumed = "resumed";
 // A guest that took the request suspends soon, or hangs.
 constexpr auto kLateLimit = std::chrono::seconds(5);
+constexpr auto kLateEnd = std::chrono::seconds(60); // beyond all doubt it won't
 constexpr auto kLook = std::chrono::milliseconds(200); // in case an event got lost
 
 } // namespace
@@ -21,6 +24,9 @@ constexpr auto kLook = std::chrono::milliseconds(200); // in case an event got l
 Result<std::unique_ptr<Suspender>> Suspender::open(Handles &handles, std::uint32_t domid) {
     std::unique_ptr<Suspender> suspender(new Suspender(handles, domid));
     CKPT_CHECK(suspender->bind());
+    // A request of an earlier run that recover_suspended() waited for in vain.
+    if (handles.store.read(domain_path(domid, kMarkSuspend)) == kAsked)
+        suspender->expect_late();
     return suspender;
 }
 
@@ -91,7 +97,7 @@ Status Suspender::request() {
         return fail(EBUSY, "domain {}: it took an earlier request and has not suspended yet",
                     domid_);
     CKPT_CHECK(check_ready());
-    CKPT_CHECK(handles_.store.write(domain_path(domid_, kMarkSuspend), "asked"));
+    CKPT_CHECK(handles_.store.write(domain_path(domid_, kMarkSuspend), kAsked));
     asked_ = true; // what follows is undone by resume() and tidy()
     if (xc_domain_subscribe_for_suspend(handles_.control.get(), domid_, guest_port_)) {
         const int error = errno;
@@ -190,16 +196,25 @@ Status Suspender::take_back() {
             break;
         await_event(limit);
     }
-    late_ = true;
+    expect_late();
     return {};
+}
+
+void Suspender::expect_late() {
+    late_ = subscribed_ = true;
+    late_until_ = steady_now() + kLateEnd;
 }
 
 Status Suspender::settle_late() {
     if (!late_)
         return {};
     CKPT_CHECK(look());
-    if (!suspended_)
-        return {};
+    if (!suspended_) {
+        if (steady_now() < late_until_)
+            return {};
+        late_ = false; // whatever became of that request, it is over
+        return tidy();
+    }
     CKPT_CHECK(resume());
     return tidy();
 }
@@ -213,7 +228,8 @@ Status Suspender::resume() {
         return fail(error, "domain {}: can't be resumed", domid_);
     resumed_at_ = steady_now();
     suspended_ = asked_ = late_ = false;
-    return {};
+    // From here on a recovery has nothing to wait for.
+    return handles_.store.write(domain_path(domid_, kMarkSuspend), kResumed);
 }
 
 Status Suspender::tidy() {
@@ -232,29 +248,31 @@ Status Suspender::tidy() {
 }
 
 Result<bool> recover_suspended(Handles &handles, std::uint32_t domid) {
-    if (!handles.store.exists(domain_path(domid, kMarkSuspend)))
+    const auto mark = handles.store.read(domain_path(domid, kMarkSuspend));
+    if (!mark)
         return false;
-    auto unsubscribe = [&] { xc_domain_subscribe_for_suspend(handles.control.get(), domid, 0); };
-    const bool unanswered =
-        CKPT_TRY(handles.store.replace(domain_path(domid, kControl), "suspend", ""));
-    // It has suspended, or took the request and is about to.
+    bool over = mark == kResumed ||
+                CKPT_TRY(handles.store.replace(domain_path(domid, kControl), "suspend", ""));
+    // Else it has suspended, or took the request and is about to.
     bool resumed = false;
     const SteadyTime limit = steady_now() + kLateLimit;
-    while (!unanswered && !resumed) {
+    while (!over) {
         const auto info = domain_info(handles.control.get(), domid);
         if (!info.has_value())
             return false;
         if (is_suspended(*info)) {
             if (const int error = xen_resume(handles.control.get(), domid))
                 return fail(error, "domain {}: can't be resumed", domid);
-            resumed = true;
-        } else if (is_shut_down(*info) || steady_now() >= limit) {
-            break;
+            over = resumed = true;
+        } else if (is_shut_down(*info)) {
+            over = true;
+        } else if (steady_now() >= limit) {
+            return false; // the mark stays: who opens the guest will go on waiting
         } else {
             std::this_thread::sleep_for(std::chrono::milliseconds(20));
         }
     }
-    unsubscribe();
+    xc_domain_subscribe_for_suspend(handles.control.get(), domid, 0);
     CKPT_CHECK(handles.store.resumed(domid));
     handles.store.remove(domain_path(domid, kMarkSuspend));
     return resumed;

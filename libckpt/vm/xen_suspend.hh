@@ -43,6 +43,7 @@ class Suspender {
     Status bind();
     Status look();
     void await_event(SteadyTime deadline);
+    void expect_late();
     bool drain_events();
     Status take_back();
     Status check_ready();
@@ -53,7 +54,7 @@ class Suspender {
     evtchn_port_t guest_port_ = 0;
     bool asked_ = false, suspended_ = false, late_ = false;
     bool subscribed_ = false, proven_ = false, answered_ = false;
-    SteadyTime suspended_at_{}, resumed_at_{};
+    SteadyTime suspended_at_{}, resumed_at_{}, late_until_{};
     xc_domaininfo_t info_{};
 };
 
