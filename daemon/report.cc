@@ -100,7 +100,8 @@ control::Checkpoint report(const Manifest &manifest) {
                                    .durable_ns = manifest.durable_ns,
                                    .skew_ns = manifest.suspend_skew,
                                    .times = report(manifest.times),
-                                   .guests = {}};
+                                   .guests = {},
+                                   .damage = manifest.damage};
     for (const GuestEntry &entry : manifest.guests)
         checkpoint.guests.push_back(report(entry));
     std::ranges::sort(checkpoint.guests, {}, &control::GuestPart::name);

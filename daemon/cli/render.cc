@@ -135,11 +135,16 @@ int render_list(const ListReply &reply, std::ostream &out) {
         return 0;
     print(out, "{:>6}  {:<7} {:<19}  {:>9} {:>9} {:>10}  {}\n", "SN", "KIND", "WHEN", "STOPPED",
           "DURABLE", "WRITTEN", "GUESTS (*: full)");
-    for (const Checkpoint &checkpoint : reply.checkpoints)
+    for (const Checkpoint &checkpoint : reply.checkpoints) {
+        if (!checkpoint.damage.empty()) {
+            print(out, "{:>6}  can't be read: {}\n", checkpoint.sn, checkpoint.damage);
+            continue;
+        }
         print(out, "{:>6}  {:<7} {:<19}  {:>9} {:>9} {:>10}  {}\n", checkpoint.sn, checkpoint.kind,
               time_text(checkpoint.cut_wall_ns), duration_text(checkpoint.times.stopped_ns),
               duration_text(checkpoint.durable_ns), size_text(bytes_of(checkpoint)),
               guests_text(checkpoint));
+    }
     return 0;
 }
 

@@ -110,6 +110,7 @@ struct Checkpoint {
     std::uint64_t skew_ns = 0;    // first to last guest suspended
     Times times;
     std::vector<GuestPart> guests;
+    std::string damage; // why it can't be read; then only sn is known
 };
 
 struct CheckpointRequest {
@@ -186,7 +187,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Times, suspend_ns, registers_ns, memory_ns, d
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GuestPart, uuid, name, kind, tracking, full, pages, new_pages, zero_pages,
                                    early_pages, paused_pages, bytes_written, times)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Checkpoint, sn, prev, node, incarnation, kind, cut_wall_ns,
-                                   durable_ns, skew_ns, times, guests)
+                                   durable_ns, skew_ns, times, guests, damage)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CheckpointRequest, wait)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Requested, sn)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ListRequest, last)

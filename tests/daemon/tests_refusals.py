@@ -2,6 +2,7 @@
 """Bad input and bad days: one clear error each, and nothing lost."""
 import glob
 import os
+import struct
 import subprocess
 import tempfile
 
@@ -112,6 +113,9 @@ def test_second_daemon():
         other.settings["store"]["directory"] = other.store
         other.socket = node.socket
         daemon_refuses(other, [node.socket, "running already"])
+        other.folder, own = node.folder, other.folder
+        daemon_refuses(other, [node.folder, f"running already (pid {node.process.pid})"])
+        other.folder = own
         node.checkpoint()
         check_images(node, (1, 2))
 
@@ -179,17 +183,103 @@ def segments(node):
     return sorted(found)
 
 
+def flip(file, offset):
+    with open(file, "r+b") as stream:
+        stream.seek(offset)
+        byte = stream.read(1)[0]
+        stream.seek(-1, 1)
+        stream.write(bytes([byte ^ 4]))
+
+
+def manifest(node, sn):
+    return os.path.join(node.store, "nodes", "n1", f"{sn:020}.manifest")
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def set_version(file, version):
+    """As a later program would write it: a sound head (checkpoint-format.rst)."""
+    with open(file, "r+b") as stream:
+        data = bytearray(stream.read())
+        struct.pack_into("<I", data, 4, version)
+        struct.pack_into("<I", data, 12, 0)
+        struct.pack_into("<I", data, 12, crc32c(data[:struct.unpack_from("<I", data, 8)[0]]))
+        stream.seek(0)
+        stream.write(data)
+
+
+def only_second_is_left(node, says):
+    """Checkpoint 1 can't be read, everybody says why, and nothing else is lost."""
+    node.start()
+    listed = node.ask("list")["checkpoints"]
+    expect([c["sn"] for c in listed] == [1, 2], listed)
+    expect(says in listed[0]["damage"] and not listed[1]["damage"], listed)
+    expect(f"1  can't be read: " in node.ctl("list").out, node.ctl("list").out)
+    for verb in (["show", "1"], ["restore", "1", "--guest", "p1", "--to", "/dev/null"]):
+        node.refused(*verb, says=[says])
+    answer = node.ctl("verify")
+    expect(answer.code == 1 and says in answer.out, f"verify: {answer.code} {answer.out}")
+    check_images(node, (2,))
+    expect(node.checkpoint() == 3, "it goes on")
+
+
+def test_damaged_manifest():
+    with Node() as node:
+        node.start_primed()
+        node.checkpoint()
+        node.checkpoint()
+        node.kill(15)
+        flip(manifest(node, 1), 100)
+        only_second_is_left(node, "checksum differs")
+
+
+def test_unknown_version():
+    with Node() as node:
+        node.start_primed()
+        node.checkpoint()
+        node.checkpoint()
+        node.kill(15)
+        set_version(manifest(node, 1), 2)
+        only_second_is_left(node, "format version 2 found, this program knows version 1")
+        node.kill(15)
+        set_version(os.path.join(node.store, "superblock"), 9)
+        daemon_refuses(node, [node.store, "format version 9 found, this program knows version 1"])
+
+
+def test_truncated_segment():
+    with Node() as node:
+        node.start_primed()
+        node.checkpoint()
+        node.kill(15)
+        file = segments(node)[0]
+        os.truncate(file, os.path.getsize(file) // 2)
+        node.start()
+        answer = node.ctl("verify")
+        expect(answer.code == 1 and os.path.basename(file) in answer.out and
+               "checkpoints lost: 1" in answer.out, f"verify: {answer.code} {answer.out}")
+        bad = [guest for guest in ("p1", "p2")
+               if node.ctl("restore", "1", "--guest", guest, "--to", "/dev/null").code]
+        expect(len(bad) == 1, f"restores that fail: {bad}")
+        node.refused("restore", "1", "--guest", bad[0], "--to", "/dev/null",
+                     says=[os.path.basename(file)])
+        node.checkpoint()
+        check_images(node, (2,))
+
+
 def test_flipped_bit_is_found_and_named():
     with Node() as node:
         node.start_primed()
         node.checkpoint()
         node.kill(15)
         file = segments(node)[0]
-        with open(file, "r+b") as stream:
-            stream.seek(os.path.getsize(file) // 2 | 1)
-            byte = stream.read(1)[0]
-            stream.seek(-1, 1)
-            stream.write(bytes([byte ^ 4]))
+        flip(file, os.path.getsize(file) // 2 | 1)
         node.start()
         answer = node.ctl("verify")
         expect(answer.code == 1, f"verify ended with {answer.code}: {answer.out}")
