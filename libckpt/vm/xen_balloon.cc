@@ -10,7 +10,7 @@ Status Balloon::start() {
     handles_.store.read(target);
     handles_.store.take_events();
     total_pages_ = CKPT_TRY(domain_info(handles_.control.get(), domid_)).tot_pages;
-    return space_.scan(calls_, [](Pfn, bool) {});
+    return space_.scan(calls_, total_pages_, [](Pfn, bool) {});
 }
 
 Status Balloon::look(std::uint64_t total_pages, PageSet &dirty, DirtyResult &result) {
@@ -27,7 +27,7 @@ Status Balloon::look(std::uint64_t total_pages, PageSet &dirty, DirtyResult &res
     if (limit > space_.limit())
         return fail(ERANGE, "domain {}: its memory space grew; it must be opened again", domid_);
     total_pages_ = total_pages;
-    CKPT_CHECK(space_.scan(calls_, [&](Pfn pfn, bool present) {
+    CKPT_CHECK(space_.scan(calls_, total_pages, [&](Pfn pfn, bool present) {
         dirty.insert(pfn);
         result.nr_found++;
         if (present)

@@ -187,7 +187,7 @@ Status XenGuest::read_all(const PageVisit &visit) {
     // What is remembered of a PVH guest's pages is no part of a second look.
     const auto domain = CKPT_TRY(domain_info(handles_.control.get(), info_.domid));
     const auto fresh = CKPT_TRY(PvhSpace::open(handles_, domain));
-    CKPT_CHECK(fresh->scan(calls_.get(), [](Pfn, bool) {}));
+    CKPT_CHECK(fresh->scan(calls_.get(), domain.tot_pages, [](Pfn, bool) {}));
     return read_pages(*fresh, fresh->present(), visit);
 }
 

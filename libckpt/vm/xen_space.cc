@@ -21,7 +21,7 @@ constexpr std::size_t kEntries = kPageSize / sizeof(std::uint64_t);
 constexpr std::size_t kXenFirstSlot = 256, kXenLastSlot = 271;
 
 constexpr std::size_t kChunk = XEN_TYPES_MAX;
-constexpr Pfn kFourGiB = Pfn{1} << 20;
+constexpr Pfn kFourGiB = Pfn{1} << 20, kHoleEnd = 0xf0000;
 
 const volatile arch_shared_info_x86_64_t &arch_info(const std::byte *shared_info) {
     return reinterpret_cast<const volatile shared_info_x86_64_t *>(shared_info)->arch;
@@ -29,15 +29,15 @@ const volatile arch_shared_info_x86_64_t &arch_info(const std::byte *shared_info
 
 } // namespace
 
-PvhSpace::PvhSpace(std::uint32_t domid, Pfn limit, std::uint64_t max_pages)
-    : domid_(domid), max_pages_(max_pages), present_(limit),
+PvhSpace::PvhSpace(const xc_domaininfo_t &info, Pfn limit)
+    : domid_(info.domain), max_pages_(info.max_pages), present_(limit),
       chunks_((limit + kChunk - 1) / kChunk), types_(kChunk) {}
 
 Result<std::unique_ptr<PvhSpace>> PvhSpace::open(Handles &handles, const xc_domaininfo_t &info) {
     xen_pfn_t limit = 0;
     if (xc_domain_nr_gpfns(handles.control.get(), info.domain, &limit))
         return fail(errno, "domain {}: can't get the size of its memory", info.domain);
-    return std::unique_ptr<PvhSpace>(new PvhSpace(info.domain, limit, info.max_pages));
+    return std::unique_ptr<PvhSpace>(new PvhSpace(info, limit));
 }
 
 bool PvhSpace::store_form(PageType, const std::byte *page, std::byte *out) const {
@@ -45,15 +45,28 @@ bool PvhSpace::store_form(PageType, const std::byte *page, std::byte *out) const
     return true;
 }
 
-// Ordinary memory lies from 0 up to the hole below 4 GiB, and above 4 GiB.
+// Ordinary memory lies from 0 up to the hole below 4 GiB, and above 4 GiB; at
+// the end of the hole are the pages of Xen's own and the toolstack's.
 bool PvhSpace::may_hold_memory(std::size_t chunk) const {
     const Pfn first = chunk * kChunk;
-    return chunks_[chunk] || first <= max_pages_ || first >= kFourGiB;
+    return chunks_[chunk] || first <= max_pages_ || first >= (scanned_ ? kFourGiB : kHoleEnd);
 }
 
-Status PvhSpace::scan(xen_calls *calls, const Visit &visit) {
+// Where there may be memory; and everywhere, if more of it is not found there
+// than ever: to ask about gigabytes of nothing takes long.
+Status PvhSpace::scan(xen_calls *calls, std::uint64_t total_pages, const Visit &visit) {
+    CKPT_CHECK(scan_chunks(calls, visit, true));
+    scanned_ = true;
+    if (present_.count() + nr_unmapped_ >= total_pages)
+        return {};
+    CKPT_CHECK(scan_chunks(calls, visit, false));
+    nr_unmapped_ = total_pages - std::min(total_pages, present_.count());
+    return {};
+}
+
+Status PvhSpace::scan_chunks(xen_calls *calls, const Visit &visit, bool likely) {
     for (std::size_t chunk = 0; chunk < chunks_.size(); chunk++) {
-        if (scanned_ && !may_hold_memory(chunk))
+        if (likely && !may_hold_memory(chunk))
             continue;
         const Pfn first = chunk * kChunk;
         const unsigned count = static_cast<unsigned>(std::min<Pfn>(kChunk, limit() - first));
@@ -71,7 +84,6 @@ Status PvhSpace::scan(xen_calls *calls, const Visit &visit) {
             visit(first + i, is);
         }
     }
-    scanned_ = true;
     return {};
 }
 

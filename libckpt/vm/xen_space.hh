@@ -63,10 +63,10 @@ class PvhSpace : public Space {
   public:
     static Result<std::unique_ptr<PvhSpace>> open(Handles &handles, const xc_domaininfo_t &info);
 
-    // Looks at all pfns (the first time) or those that may hold memory, and
-    // calls visit(pfn, present) for each that came or went since.
+    // Looks at the pfns that may hold memory, and calls visit(pfn, present) for
+    // each that came or went since. `total_pages`: the guest's, now.
     using Visit = std::function<void(Pfn pfn, bool present)>;
-    Status scan(xen_calls *calls, const Visit &visit);
+    Status scan(xen_calls *calls, std::uint64_t total_pages, const Visit &visit);
     const PageSet &present() const { return present_; }
 
     Pfn limit() const override { return present_.limit(); }
@@ -78,13 +78,15 @@ class PvhSpace : public Space {
     Status add_moved(PageSet &) override { return {}; }
 
   private:
-    PvhSpace(std::uint32_t domid, Pfn limit, std::uint64_t max_pages);
+    PvhSpace(const xc_domaininfo_t &info, Pfn limit);
+    Status scan_chunks(xen_calls *calls, const Visit &visit, bool likely);
     bool may_hold_memory(std::size_t chunk) const;
 
     std::uint32_t domid_;
     std::uint64_t max_pages_;
     PageSet present_;
     bool scanned_ = false;
+    std::uint64_t nr_unmapped_ = 0; // of its pages, that no pfn had when all were asked for
     std::vector<bool> chunks_; // groups of pfns in which there was memory, ever
     std::vector<std::uint64_t> types_;
 };
