@@ -18,4 +18,9 @@ void DirtyCache::shrink(std::uint64_t count, PageSet &replaced) {
         size_ -= policy_->replace(pages_, size_ - count, idle, replaced);
 }
 
+void DirtyCache::shrink_idle(std::uint64_t count, PageSet &replaced) {
+    if (size_ > count)
+        size_ -= policy_->replace(pages_, size_ - count, 1, replaced);
+}
+
 } // namespace ckpt

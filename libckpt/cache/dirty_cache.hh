@@ -33,7 +33,7 @@ class ReplacementPolicy {
 std::unique_ptr<ReplacementPolicy> make_clock_policy(Pfn limit);
 
 struct DirtyCacheLimits {
-    std::uint64_t target_pages = 1024; // above it pages idle long enough are replaced
+    std::uint64_t target_pages = 256; // above it pages idle long enough are replaced
     std::uint64_t max_pages = 8192;    // above it any page is; >= target_pages
     unsigned idle_rounds = 2;          // idle long enough; 1..1000
 };
@@ -52,6 +52,9 @@ class DirtyCache {
     void round(const PageSet &dirtied, PageSet &replaced);
     // Replaces the longest idle pages until at most `count` are left.
     void shrink(std::uint64_t count, PageSet &replaced);
+    // Replaces pages until at most `count` are left, but none that the latest
+    // round found: they would be dirty again at once.
+    void shrink_idle(std::uint64_t count, PageSet &replaced);
 
     const PageSet &pages() const { return pages_; }
     std::uint64_t size() const { return size_; }

@@ -203,14 +203,19 @@ Status GuestTracker::prepare(unsigned most_batches, const std::atomic<bool> &can
     std::uint64_t room = std::uint64_t{most_batches} * PageBatch::kCapacity;
     // Some of it at first, less after each capture that found no room.
     std::uint64_t aim = (early_.enabled ? room / 2 : room * 3 / 4) >> std::min(pressure_, 16u);
+    const std::uint64_t target = early_.enabled ? std::min(aim, early_.target_pages) : aim;
     std::uint64_t nr_flushed = 0;
     unsigned rounds = 0;
     do { // as long as so much was written that the guest had time to dirty much
         CKPT_CHECK(flush_todo(cancelled, nr_flushed));
+        if (rounds == 1 && nr_flushed < target && cache_.size() > target)
+            std::this_thread::sleep_for(early_.round_min); // a round that tells hot from idle
         CKPT_CHECK(round());
+        cache_.shrink_idle(target, todo_);
         if (cache_.size() + deferred_.count() > aim)
             cache_.shrink(aim - std::min(aim, deferred_.count()), todo_);
-    } while ((nr_flushed > aim || !primed_) && ++rounds < kMaxPrepareRounds);
+    } while (++rounds < kMaxPrepareRounds &&
+             (!primed_ || nr_flushed > target || (rounds == 1 && cache_.size() > target)));
     CKPT_CHECK(flush_todo(cancelled, nr_flushed));
     // Waits for early writes in flight, so that the pause does not have to.
     std::uint64_t expect = cache_.size() * 5 / 4 + deferred_.count() + kSuspendPages;

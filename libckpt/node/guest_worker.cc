@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 
 #include "libckpt/base/assert.hh"
+#include "libckpt/base/urgent.hh"
 
 namespace ckpt {
 
@@ -153,7 +154,9 @@ void GuestWorker::carry_out(Command command) {
         return answer(status, std::move(result));
     }
     case Command::suspend: {
+        set_urgent(true); // until it runs again
         Status status = tracker_->suspend(suspend_timeout_);
+        set_urgent(status.has_value());
         result.suspended_at = tracker_->suspended_at();
         return answer(status, std::move(result));
     }
@@ -163,6 +166,7 @@ void GuestWorker::carry_out(Command command) {
     }
     case Command::resume:
         tracker_->resume();
+        set_urgent(false);
         return answer({}, std::move(result));
     case Command::persist: {
         auto part = tracker_->persist();
@@ -177,6 +181,7 @@ void GuestWorker::carry_out(Command command) {
             tracker_->keep();
         else
             tracker_->discard();
+        set_urgent(false); // of one that went in the pause
         cancelled_ = in_attempt_ = false;
         next_work_ = {};
         return publish();

@@ -11,6 +11,7 @@
 
 #include "libckpt/base/assert.hh"
 #include "libckpt/base/fd.hh"
+#include "libckpt/base/urgent.hh"
 #include "libckpt/node/guest_tracker.hh"
 #include "libckpt/node/guest_worker.hh"
 #include "libckpt/node/node_sequence.hh"
@@ -240,6 +241,7 @@ void NodeLevel::perform(const NodeAction &action) {
     case NodeAction::Type::tell_captured:
         return observer_.captured(sequence_.target());
     case NodeAction::Type::open_intake:
+        set_urgent(false);
         return observer_.open_intake(sequence_.target());
     case NodeAction::Type::keep:
         for (Protected *guest : participants_)
@@ -266,8 +268,11 @@ void NodeLevel::order(const NodeAction &action) {
         return participants_[action.guest]->worker->give(action.order, std::max(share, 1u));
     }
     switch (action.order) {
-    case NodeOrder::close_intake:
-        return answer_node(observer_.close_intake(sequence_.target()));
+    case NodeOrder::close_intake: {
+        Status closed = observer_.close_intake(sequence_.target());
+        set_urgent(closed.has_value()); // until it opens again
+        return answer_node(closed);
+    }
     case NodeOrder::cut:
         cut_at_ = steady_now();
         cut_wall_ns_ = wall_clock_ns();

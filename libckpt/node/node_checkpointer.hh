@@ -32,7 +32,7 @@ class ResumeGuard;
 // guest runs (paper 4.1, Figure 2).
 struct EarlyWriteOptions {
     bool enabled = true;               // off: every dirty page waits for the pause
-    std::uint64_t target_pages = 1024; // dirty pages of one guest left to the pause
+    std::uint64_t target_pages = 256; // dirty pages of one guest left to the pause
     // The cache may exceed the target rather than write hot pages again and
     // again, up to this; beyond it pages are replaced however hot they are.
     std::uint64_t max_pages = 8192;
