@@ -13,7 +13,8 @@ store_mount() {
 	mke2fs -q -F -t ext4 -E discard "$disk" && mount "$disk" "$STORE"
 }
 
-# daemon_config [TOML_LINES]: lines before the first [section] come first
+# daemon_config [TOML_LINES]: lines before the first [section] come first;
+# $KEEP: how many checkpoints are kept (0: all)
 daemon_config() {
 	cat >"$CONFIG" <<-EOF
 		state_directory = "/tmp/scenario/state"
@@ -21,7 +22,7 @@ daemon_config() {
 		$*
 		[store]
 		directory = "$STORE/tlckpt"
-		keep = 0
+		keep = ${KEEP:-0}
 	EOF
 }
 
