@@ -10,7 +10,7 @@ store_mount() {
 	local disk=/dev/vdb
 	[ "${1:-store}" = store ] || disk=/dev/vdc
 	mkdir -p "$STORE"
-	mke2fs -q -F -t ext4 -E discard "$disk" && mount "$disk" "$STORE"
+	mke2fs -q -F -t ext4 -m 0 -E discard "$disk" && mount "$disk" "$STORE"
 }
 
 # daemon_config [TOML_LINES]: lines before the first [section] come first;
