@@ -11,14 +11,11 @@
 
 static void pub_fill(const struct tlckpt_net *tn, struct tlckpt_pub *pub)
 {
-	const struct tlckpt_stamp stamp = {
-		.sn = tn->proto.view.sn,
-		.incarnation = tn->proto.view.incarnation,
-		.node = tn->proto.view.node,
-	};
+	struct tlckpt_stamp stamp;
 
 	pub->view = tn->proto.view;
 	pub->cluster = tn->cluster;
+	tlckpt_view_stamp(&pub->view, &stamp);
 	tlckpt_stamp_write(pub->wire, &stamp, &tn->cluster);
 }
 

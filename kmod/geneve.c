@@ -128,7 +128,7 @@ static unsigned int geneve_stamp(struct tlckpt_link *link, struct sk_buff *skb,
 	skb_dst_drop(skb);
 	skb_dst_set(skb, &md->dst);
 	stat_inc(link->stats, STAT_TX_STAMPED);
-	trace_tlckpt_stamp(link->dev, pub->view.sn, skb->len,
+	trace_tlckpt_stamp(link->dev, pub->view.captured, skb->len,
 			   skb_is_gso(skb) ? skb_shinfo(skb)->gso_segs : 1);
 	return NF_ACCEPT;
 }

@@ -25,6 +25,7 @@
 #ifndef TLCKPT_PROTO_H
 #define TLCKPT_PROTO_H
 
+#include <tlckpt/stamp.h>
 #include <tlckpt/types.h>
 
 /**
@@ -127,8 +128,8 @@ struct tlckpt_undone {
 
 /**
  * struct tlckpt_view - all that judging a frame needs
- * @sn:          checkpoint index, what is stamped (R1)
- * @captured:    newest finished capture, <= @sn (R5)
+ * @sn:          checkpoint index: of the newest cut, > @captured while that is not captured
+ * @captured:    newest finished capture, <= @sn (R5); what is stamped (R1)
  * @jump:        how far ahead of @sn a stamp may be (R16)
  * @incarnation: the run that this node is in (R11)
  * @node:        own id
@@ -270,7 +271,7 @@ struct tlckpt_proto {
  * @TLCKPT_EV_CLOSE:       the daemon begins: intake closes
  * @TLCKPT_EV_SUSPENDED:   all guests are suspended
  * @TLCKPT_EV_CUT:         sn becomes target
- * @TLCKPT_EV_CAPTURED:    state @index is in memory
+ * @TLCKPT_EV_CAPTURED:    state @index is in memory, no guest has resumed
  * @TLCKPT_EV_DURABLE:     state @index is committed
  * @TLCKPT_EV_ABORT:       the attempt failed, guests run (R7)
  * @TLCKPT_EV_OWNER_LOST:  the daemon went away (R8)
@@ -306,7 +307,8 @@ enum tlckpt_event_type {
  * @member:      own checkpoint that the node goes back to, >= @k; 0: it keeps
  *               its present state, allowed only below @k (R10, tlckpt_proto_present())
  * @raise:       guests that come from checkpoints of different indexes now run here:
- *               cut to this index, above all of theirs, before THAW; 0: no need
+ *               cut to this index, above all of theirs, before THAW; 0: no need.
+ *               The capture must succeed: until then ABORT and THAW are refused
  * @incarnation: that begins
  * @previous:    incarnation that ended: of the record before this one, or the
  *               first. A node that missed records treats older frames as ghosts.
@@ -443,6 +445,16 @@ int tlckpt_proto_step(struct tlckpt_proto *p, const struct tlckpt_event *ev,
  * present state only on a line above it: what it reports to a recovery.
  */
 u64 tlckpt_proto_present(const struct tlckpt_proto *p);
+
+/**
+ * tlckpt_view_stamp() - what a frame that leaves the node carries (R1)
+ * @v:     view
+ * @stamp: result
+ *
+ * The index of the newest finished capture, so the guests must not run between
+ * the cut and TLCKPT_EV_CAPTURED (R4): publish the view, then resume them.
+ */
+void tlckpt_view_stamp(const struct tlckpt_view *v, struct tlckpt_stamp *stamp);
 
 /**
  * tlckpt_view_judge() - what to do with a frame, nothing changed (R3..R5, R8, R11, R16)

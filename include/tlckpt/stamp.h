@@ -14,8 +14,9 @@
  *    +-----------------------------------------------------------------------+
  *
  * The cluster id is not on the wire: a stamp of another cluster has a wrong tag.
- * A stamp changes only when sn or incarnation does, so a sender computes the tag
- * once per change and a receiver remembers each peer's last good stamp.
+ * A stamp changes only when a capture is finished or a rollback followed, so a
+ * sender computes the tag once per change and a receiver remembers each peer's
+ * last good stamp.
  */
 #ifndef TLCKPT_STAMP_H
 #define TLCKPT_STAMP_H
@@ -28,7 +29,7 @@
 
 /**
  * struct tlckpt_stamp - what a stamp says
- * @sn:          the sender's checkpoint index when it sent the frame (R1)
+ * @sn:          the sender's newest finished capture when it sent the frame (R1)
  * @incarnation: the run of the cluster that the frame belongs to (R11)
  * @node:        the sender
  */

@@ -47,6 +47,15 @@ static void end_attempt(struct tlckpt_proto *p, struct tlckpt_update *u)
 	u->todo |= TLCKPT_DO_PUBLISH | TLCKPT_DO_RELEASE;
 }
 
+/*
+ * A recovery brought guests of a higher index, none of which may run before all are
+ * captured: the attempt cannot be given up, only end in CAPTURED or with the node.
+ */
+static bool taking_over(const struct tlckpt_proto *p)
+{
+	return p->view.frozen && p->phase == TLCKPT_CUT;
+}
+
 static int on_tick(struct tlckpt_proto *p, struct tlckpt_update *u)
 {
 	if (p->view.frozen)
@@ -215,6 +224,8 @@ static int on_abort(struct tlckpt_proto *p, struct tlckpt_update *u)
 {
 	if (p->phase == TLCKPT_IDLE)
 		return refuse(u, -EPROTO, "no checkpoint is under way");
+	if (taking_over(p))
+		return refuse(u, -EBUSY, "the guests taken over are not captured");
 	/*
 	 * Rule R7: sn stays what it is, raised or not; captured stays behind it and
 	 * holds on (R5); target still stands, so the next attempt is asked for at once.
@@ -232,7 +243,8 @@ static int on_owner_lost(struct tlckpt_proto *p, struct tlckpt_update *u)
 		return refuse(u, -EALREADY, "no daemon owns this node");
 	p->owned = false;
 	/* Rule R7: nobody will finish the attempt. */
-	end_attempt(p, u);
+	if (!taking_over(p))
+		end_attempt(p, u);
 	/* Rule R8. */
 	if (p->config.policy == TLCKPT_POLICY_PASS)
 		p->view.gate = TLCKPT_GATE_PASS;
@@ -368,7 +380,7 @@ static int on_thaw(struct tlckpt_proto *p, struct tlckpt_update *u)
 {
 	if (!p->view.frozen)
 		return refuse(u, -EALREADY, "no recovery is under way");
-	if (p->phase == TLCKPT_CUT)
+	if (taking_over(p))
 		return refuse(u, -EBUSY, "the guests taken over are not captured");
 	p->view.frozen = false;
 	u->todo |= TLCKPT_DO_PUBLISH | TLCKPT_DO_RELEASE;

@@ -12,6 +12,18 @@ static u64 larger(u64 a, u64 b)
 	return a > b ? a : b;
 }
 
+void tlckpt_view_stamp(const struct tlckpt_view *v, struct tlckpt_stamp *stamp)
+{
+	/*
+	 * Rule R1. Not sn: what leaves between a cut and its capture (from the ring
+	 * of a suspended guest), or after an attempt that failed behind its cut (R7),
+	 * was sent before the capture of that index, and must say so (R12).
+	 */
+	stamp->sn = v->captured;
+	stamp->incarnation = v->incarnation;
+	stamp->node = v->node;
+}
+
 /*
  * Rule R11: a frame of an older incarnation was sent in a run that was undone
  * from line k on, for the smallest k of all rollbacks since.

@@ -95,7 +95,8 @@ class NodeObserver {
     // All guests are suspended: sn becomes `sn` now. An error means that it
     // did not, and fails the attempt.
     virtual Status cut(Sn) { return {}; }
-    // Every guest's state is in memory; the guests are being resumed.
+    // Every guest's state is in memory, and none has resumed: frames carry the index
+    // from now on (R1).
     virtual void captured(Sn) {}
     // Every guest of the attempt runs again (or is gone): frames may flow.
     // Called once for every close_intake(), whatever happened between.

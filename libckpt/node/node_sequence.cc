@@ -227,8 +227,9 @@ void NodeSequence::advance(NodeActions &actions) {
 void NodeSequence::all_captured(NodeActions &actions) {
     indexes_.captured = current_.target;
     step_ = NodeStep::resuming;
-    order_all(NodeOrder::resume, actions);
+    // Rule R1: frames carry the index from here on, so before any guest runs.
     actions.push_back({.type = Action::tell_captured});
+    order_all(NodeOrder::resume, actions);
     actions.push_back({.type = Action::stop_timer});
 }
 

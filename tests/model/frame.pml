@@ -125,13 +125,16 @@ inline release(i)
 	}
 }
 
+/* Rule R1: the stamp is the newest finished capture. */
+#define stamp_of(i)	(M(STAMP_SN) -> n[i].sn : \
+			 (M(RAISE_EARLY) && n[i].phase == CLOSED -> n[i].target : n[i].captured))
+
 /*
- * A guest of node i sends to node d. Rule R1: stamped with the sn of that
- * moment. While the intake is closed a frame to a guest of the same node
+ * A guest of node i sends to node d. While the intake is closed a frame to a guest of the same node
  * matters too: it is held like any other (at other times it is delivered at
  * once and no rule looks at it). It carries no stamp; for the model it is as
  * old as the newest capture. In phase CUT the frame comes from the ring of a
- * suspended guest (R4): sent before the capture, stamped with the new sn.
+ * suspended guest (R4): sent before the capture.
  */
 inline send(i, d)
 {
@@ -140,18 +143,11 @@ inline send(i, d)
 	fr[j].from = i;
 	fr[j].to = d;
 	fr[j].incarnation = n[i].incarnation;
-	fr[j].sn = (i == d || M(STAMP_CAPTURED) -> n[i].captured : n[i].sn);
+	fr[j].sn = (i == d -> n[i].captured : stamp_of(i));
 	fr[j].state = NET;
 	n[i].sent = n[i].sent | BIT(j);
 	if
 	:: i == d -> hold(j, i)
-	:: else ->
-		/* In transit at the checkpoint to come, and no stamp shows it. */
-		if
-		:: n[i].sn > n[i].captured && !M(AHEAD_UNCOUNTED) &&
-		   !M(STAMP_CAPTURED) &&
-		   !M(RAISE_EARLY) && !M(CAPTURE_LATE) -> lost = lost | BIT(j)
-		:: else
-		fi
+	:: else
 	fi
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* One wrong rule each; the file mutants says what must catch them. */
-#define RAISE_EARLY		1	/* R4: sn raised before the guests are suspended */
-#define RAISE_LATE		2	/* R4: sn raised after they resumed */
-#define CAPTURE_LATE		3	/* R4: captured after they resumed */
+#define RAISE_EARLY		1	/* R4: the new index stamped before the guests are suspended */
+#define RAISE_LATE		2	/* R4: the new index stamped only after they resumed */
+#define CAPTURE_LATE		3	/* R4: the state taken after they resumed */
 #define INTAKE_OPEN		4	/* R4: intake open at the cut */
 #define DELIVER_ON_SN		5	/* R5: delivered when m.sn <= sn */
 #define STAY_SUSPENDED		6	/* R7: guests stay suspended after a failure */
 #define NO_RETRY		7	/* R7: no new attempt after a cut that failed */
-#define AHEAD_UNCOUNTED		8	/* R7, R4: frames stamped ahead of their capture */
+#define STAMP_SN		8	/* R1: the stamp is sn, ahead of its capture after a failed attempt */
 #define REQUEST_LOST		9	/* R3: a request during an attempt is forgotten */
 #define EXACT_INDEX		10	/* R9: exactly k, else the newest older one */
 #define FIRST_DURABLE		11	/* R9: first that is left, whatever its prev */
@@ -29,6 +29,5 @@
 #define DROP_ANY_TIME		12	/* R13: K raised while a node is down */
 
 /* Not wrong: other rules that must hold as well. */
-#define STAMP_CAPTURED		51	/* R1: the stamp carries captured, not sn */
 #define PRESENT_ON_SN		52	/* R10: alive with sn < k; who is between waits */
 #define MEMBER_VOLATILE		53	/* R10: the member is used before it is durable */

@@ -4,8 +4,15 @@
 /* Rule R4, the cut: all guests are suspended; sn := target, once. */
 inline cut(i)
 {
-	n[i].phase = (M(CAPTURE_LATE) -> RESUMED : CUT);
-	n[i].sn = (M(RAISE_LATE) -> n[i].sn : n[i].target)
+	n[i].phase = CUT;
+	n[i].sn = n[i].target;
+	if
+	:: M(CAPTURE_LATE) ->
+		n[i].phase = RESUMED;
+		CK(i, n[i].sn).prev = n[i].captured;
+		n[i].captured = n[i].sn
+	:: else
+	fi
 }
 
 /* Rule R4, first step. The target is fixed: later requests go to the next attempt. */
@@ -13,7 +20,6 @@ inline close_intake(i, l)
 {
 	n[i].target = l;
 	n[i].phase = CLOSED;
-	n[i].sn = (M(RAISE_EARLY) -> l : n[i].sn);
 	if
 	:: !closing -> cut(i)
 	:: else
@@ -73,7 +79,7 @@ inline capture(i)
 	if
 	:: !ghost ->
 		CK(i, k).state = CAPTURED;
-		CK(i, k).prev = n[i].captured;
+		CK(i, k).prev = (M(CAPTURE_LATE) -> CK(i, k).prev : n[i].captured);
 		CK(i, k).sent = n[i].sent;
 		CK(i, k).received = n[i].received;
 		log_intake(i, k)
@@ -91,7 +97,7 @@ inline capture(i)
 		}
 	:: else
 	fi;
-	n[i].captured = k;
+	n[i].captured = (M(RAISE_LATE) -> n[i].captured : k);
 	n[i].want = (n[i].want > k -> n[i].want : 0);
 	if
 	:: M(RAISE_LATE) ->

@@ -55,8 +55,8 @@ typedef node_t {
 	bit failed;		/* died, and no record covers it yet */
 	unsigned phase : 3;
 	unsigned incarnation : 3;
-	unsigned sn : 2;	/* what frames are stamped with */
-	unsigned captured : 2;	/* newest finished capture (R5) */
+	unsigned sn : 2;	/* index of the newest cut */
+	unsigned captured : 2;	/* newest finished capture (R5): what frames are stamped with */
 	unsigned target : 2;	/* index of the attempt under way */
 	unsigned want : 2;	/* highest index that a held frame asked for (R3) */
 	unsigned sent : 5;	/* the guests' present state */

@@ -76,7 +76,7 @@ proctype node(byte me)
 	:: d_step { n[me].phase == CUT ||
 		    M(CAPTURE_LATE) && n[me].phase == RESUMED -> capture(me); skip }
 	:: d_step { M(RAISE_LATE) && n[me].phase == RESUMED ->
-		n[me].sn = n[me].target; open_intake(me); skip }
+		n[me].captured = n[me].target; open_intake(me); skip }
 	:: d_step { (n[me].phase == CLOSED || n[me].phase == CUT) && fails && !stopped -> fail(me); skip }
 
 	/* Behind the running guests, in any order. */

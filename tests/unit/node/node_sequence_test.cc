@@ -107,8 +107,11 @@ struct Model {
                 expect(guests.at(action.guest).order != NodeOrder::none, "cancel of something");
                 break;
             case Action::tell_captured:
-                for (const ModelGuest &guest : guests)
+                for (const ModelGuest &guest : guests) {
                     expect(guest.captured, "captured told when all are");
+                    expect(guest.suspended && guest.order == NodeOrder::none,
+                           "R1: captured told before any resumes");
+                }
                 expect(captured_told.insert(target).second, "an index is captured once");
                 truth.captured = target;
                 break;

@@ -158,17 +158,17 @@ void World::send(unsigned src, unsigned dst) {
     Node &node = nodes_[src];
     if (node.p.phase >= TLCKPT_SUSPENDED)
         return;
-    Message message{src, dst, {}, 0, 0, {}};
+    Message message{src, dst, {}, {}};
     message.stamp.bytes = 10;
     if (src == dst) {
         message.stamp.flags = TLCKPT_FRAME_LOCAL;
     } else {
         message.stamp.flags = TLCKPT_FRAME_STAMPED;
-        message.stamp.sn = node.p.view.sn;
-        message.stamp.incarnation = node.p.view.incarnation;
-        message.stamp.peer = node.p.view.node;
-        message.unseen_from = node.p.view.captured;
-        message.unseen_to = node.p.view.sn;
+        tlckpt_stamp stamp;
+        tlckpt_view_stamp(&node.p.view, &stamp);
+        message.stamp.sn = stamp.sn;
+        message.stamp.incarnation = stamp.incarnation;
+        message.stamp.peer = stamp.node;
     }
     const Id id = static_cast<Id>(messages_.size());
     messages_.push_back(message);
@@ -280,10 +280,6 @@ void World::recover(unsigned failed_mask) {
         put_back(i, line.k, member ? std::optional(member->index) : std::nullopt,
                  failed_mask >> i & 1);
     }
-    // What no stamp revealed as in transit is lost now (Rule R7).
-    for (Message &message : messages_)
-        if (message.unseen_from < line.k && line.k <= message.unseen_to)
-            message.lost = "unseen";
     for (Node &node : nodes_)
         step(node, TLCKPT_EV_THAW);
 }
@@ -382,10 +378,9 @@ void World::check_line(Sn k) {
         const bool held = std::any_of(dst.held.begin(), dst.held.end(),
                                       [&](const Held &h) { return h.message == id; });
         const auto logged = image ? std::count(image->log.begin(), image->log.end(), id) : 0;
-        const bool unseen = m.unseen_from < k && k <= m.unseen_to;
         if (logged > 1)
             fail(fmt::format("line {}: message {} is logged twice", k, id));
-        else if (!held && !logged && !unseen)
+        else if (!held && !logged)
             fail(fmt::format("line {}: message {} in transit is forgotten", k, id));
     }
 }

@@ -38,9 +38,6 @@ class World {
     struct Message {
         unsigned src, dst;
         tlckpt_frame stamp;
-        // Sent between a cut that failed and the next: lines in (from, to] do not see
-        // that it is in transit (Rule R7).
-        Sn unseen_from = 0, unseen_to = 0;
         std::string lost; // why
     };
     using Id = unsigned;
