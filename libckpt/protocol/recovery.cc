@@ -31,7 +31,7 @@ Record Recovery::founding(const std::vector<Host> &live) {
 std::vector<RecoveryAction> Recovery::step(const RecoveryEvent &event) {
     actions_.clear();
     std::visit([this](const auto &e) { on(e); }, event);
-    if (record_known_) {
+    if (record_known_ && !said_.stand_down) {
         take_part();
         if (leads())
             lead();
@@ -43,6 +43,11 @@ std::vector<RecoveryAction> Recovery::step(const RecoveryEvent &event) {
 
 void Recovery::on(const HostsUp &event) {
     up_ = std::set<Host>(event.up.begin(), event.up.end());
+    // Its lease has run out: the others act on that, and nobody fences a newcomer.
+    if (!up_.contains(self_) && !said_.stand_down) {
+        actions_.push_back(StandDown{});
+        said_.stand_down = true;
+    }
 }
 
 void Recovery::on(const RecordSeen &event) {
@@ -111,10 +116,13 @@ void Recovery::on(const Retry &) {
 
 bool Recovery::leads() const {
     // Rule R15: whoever lives can, with the same inputs; one does, to keep it quiet.
+    // If none of the cluster is left, the first that boots again.
     const Host *leader = nullptr;
     for (const Host &host : record_.live)
         if (up_.contains(host) && (!leader || host < *leader))
             leader = &host;
+    if (!leader && !up_.empty())
+        leader = &*up_.begin();
     return leader && *leader == self_;
 }
 

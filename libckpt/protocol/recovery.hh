@@ -2,7 +2,8 @@
 // The recovery procedure of one node (Rules R9, R10, R14, R15): events in, actions
 // out, no I/O and no clock. Every node runs one. They agree through a single record
 // that is changed by compare-and-swap, so any of them can lead: the live host with
-// the lowest id does, and when it fails the next one takes over with the same inputs.
+// the lowest id does, and when it fails the next one takes over with the same inputs;
+// when all have failed, the first that boots again.
 //
 //     idle --a host is lost--> gather --all frozen, reported, fenced--> decided
 //      ^                          ^                                       |

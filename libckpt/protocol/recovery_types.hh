@@ -87,7 +87,7 @@ struct Report {
 
 // ---- what happens to the recovery of one node
 
-struct HostsUp {                    // hosts whose lease lives, after every change
+struct HostsUp {                    // hosts whose lease lives, this one's too, after every change
     std::vector<Host> up;
 };
 struct RecordSeen {                 // the record changed, or was read
@@ -175,7 +175,8 @@ struct PublishDone {
 struct Stuck {
     Error error;
 };
-// This host was declared failed: its guests run elsewhere or will. Stop them, start anew.
+// This host was declared failed, or its lease is gone: its guests run elsewhere or
+// will. Stop them, start anew as another boot.
 struct StandDown {};
 
 using RecoveryAction = std::variant<Propose, Freeze, PublishReport, Fence, ReadHistory, Apply,
