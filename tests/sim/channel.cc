@@ -73,8 +73,14 @@ void Simulation::deliver(unsigned h, u32 f, const tlckpt_update &u) {
     // It waited while its guest went elsewhere, or for a guest that never came.
     if (const Group &dst = groups_[frame.dst]; dst.host != h || !dst.running)
         return checker_.lost(frame, "guest moved");
-    if (u.todo & TLCKPT_DO_LOG)
+    if (u.todo & TLCKPT_DO_LOG) {
+        // Rule R12: the capture of a later index will have it as received.
+        if (u.log.to > hosts_[h].core.view.captured)
+            checker_.fail(fmt::format("node {}: logs a frame for index {}, which is not captured",
+                                      hosts_[h].id.node, u.log.to),
+                          frame.message);
         log(frame, u.log, nullptr);
+    }
     result_.delivered++;
     checker_.delivered(frame, u.verdict == TLCKPT_DELIVER_UNPROTECTED);
 }

@@ -31,8 +31,7 @@ class Checker {
     u32 culprit() const { return culprit_; }
 
     // A guest of `frame.src` sends; fills in what the checker wants to know later.
-    // `from`, `to`: lines that do not see it in transit, if it gets lost (Rule R7).
-    void sent(Frame &frame, Sn from, Sn to);
+    void sent(Frame &frame);
     // The network makes a second frame of it.
     void doubled(Frame &copy);
     void held(const Frame &frame);
@@ -51,9 +50,11 @@ class Checker {
     // The group goes back to a capture, on a node that delivers up to `floor`.
     void went_back(unsigned group, Sn index, u64 position, Sn floor);
 
-    // All groups stand on line k together: nothing received that was not sent, and of
-    // what was sent nothing forgotten. `lines`: that they went back to since the last time.
-    void check_present(const std::vector<Sn> &lines);
+    // All groups stand together: nothing received that was not sent, and of what was
+    // sent nothing forgotten.
+    void check_present();
+    // Nothing happens any more: all that was sent came, or its loss is counted.
+    void check_rest();
     // No line from `oldest` on has an orphan (full only).
     void check_lines(Sn oldest);
 
@@ -81,7 +82,6 @@ class Checker {
         u32 sent_epoch, received_epoch = 0;
         Where where = Where::flight;
         const char *why = nullptr;
-        Sn unseen_from, unseen_to;
         bool log_lost = false;
     };
 

@@ -17,6 +17,7 @@ tlckpt_update Simulation::step(unsigned h, const tlckpt_event &event) {
     tlckpt_update u;
     tlckpt_proto_step(&hosts_[h].core, &event, &u);
     result_.steps++;
+    touched_ = h;
     return u;
 }
 
@@ -114,8 +115,10 @@ void Simulation::open_capture(unsigned h) {
 
 void Simulation::captured(unsigned h) {
     HostState &host = hosts_[h];
-    if (work_.chance(scenario_.fail_capture))
+    // One of guests taken over is tried until it succeeds: they do not run before.
+    if (!host.core.view.frozen && work_.chance(scenario_.fail_capture))
         return abort_attempt(h);
+    pull(h, ~Time{0}); // nothing is left in the rings of suspended guests by now
     const tlckpt_update u = step(h, TLCKPT_EV_CAPTURED, host.core.view.sn);
     host.attempt_runs = false;
     host.guests_stopped = false;

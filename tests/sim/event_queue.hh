@@ -15,7 +15,7 @@ namespace ckpt::sim {
 
 using Time = std::uint64_t; // nanoseconds since the run began
 
-enum class EventKind : std::uint8_t { send, arrive, tick, attempt, persisted, call };
+enum class EventKind : std::uint8_t { send, pull, arrive, tick, attempt, persisted, call };
 
 struct Event {
     Time time = 0;

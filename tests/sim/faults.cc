@@ -12,7 +12,12 @@ constexpr double kNs = 1e9;
 } // namespace
 
 void Simulation::inject(const Fault &fault) {
+    if (resting_)
+        return;
     switch (fault.kind) {
+    case Fault::Kind::leader_crash:
+        doomed_leaders_++;
+        return;
     case Fault::Kind::crash:
         return crash(fault.host, true);
     case Fault::Kind::isolation:
@@ -28,6 +33,17 @@ void Simulation::inject(const Fault &fault) {
     }
 }
 
+// Some time between now and the end of the recovery, as it goes.
+void Simulation::doom_leader() {
+    if (!doomed_leaders_ || resting_)
+        return;
+    doomed_leaders_--;
+    after(work_.unit() * (scenario_.lease + scenario_.restore), [this] {
+        if (const int h = leader(); h >= 0)
+            crash(static_cast<unsigned>(h), true);
+    });
+}
+
 void Simulation::crash(unsigned h, bool lease_runs_out) {
     HostState &host = hosts_[h];
     if (!host.alive)
@@ -40,6 +56,11 @@ void Simulation::crash(unsigned h, bool lease_runs_out) {
     host.settle_for = 0;
     host.tick_epoch++;
     drop_all(host, "crash");
+    for (const auto &[due, f] : host.ring) {
+        checker_.lost(frames_[f], "crash");
+        free_frame(f);
+    }
+    host.ring.clear();
     lose_captures(h);
     const Time flushed = now() - std::min(now(), static_cast<Time>(scenario_.log_flush * kNs));
     for (unsigned g : host.groups) {
@@ -102,15 +123,21 @@ void Simulation::reboot(unsigned h) {
     if_same(h, scenario_.store_delay, [this, h] { tell_all(h); });
 }
 
-// It runs on, and talks to the others, but its lease is gone.
+// It runs on, and talks to the others, but does not reach the coordination store: its
+// lease runs out. Who is not fenced by then finds that out.
 void Simulation::isolate(unsigned h) {
     HostState &host = hosts_[h];
     if (!host.alive || host.isolated)
         return;
-    note("node {}: loses its lease", host.id.node);
+    note("node {}: does not reach the store", host.id.node);
     host.isolated = true;
     const ckpt::Host id = host.id;
     after(scenario_.lease, [this, id] { expire_lease(id); });
+    if_same(h, scenario_.lease + scenario_.outage, [this, h] {
+        note("node {}: reaches the store again", hosts_[h].id.node);
+        hosts_[h].isolated = false;
+        tell_all(h);
+    });
 }
 
 void Simulation::restart_daemon(unsigned h) {

@@ -63,11 +63,14 @@ struct HostStats {
 struct HostState {
     ckpt::Host id;
     bool alive = true;
-    bool isolated = false;   // has no lease and does not know
+    bool isolated = false;   // does not reach the coordination store
     bool daemon = true;
     tlckpt_proto core;
     std::vector<unsigned> groups;  // that run, or are being restored, here
     HostStats stats;
+
+    // Sent by the guests, not yet taken by netback: with the time when it is.
+    std::deque<std::pair<Time, u32>> ring;
 
     // The hold queue, in order of arrival, and how many of each sender are in it.
     std::deque<u32> held;

@@ -11,6 +11,7 @@
 
 #include "tests/sim/report.hh"
 #include "tests/sim/shrink.hh"
+#include "tests/sim/sweep.hh"
 
 namespace ckpt::sim {
 namespace {
@@ -22,6 +23,7 @@ struct Options {
     unsigned jobs = 1;
     unsigned shrink_budget = 400;
     std::string format = "table";
+    std::string sweep, column = "forced_guest_checkpoints";
     bool trace = false, print_scenario = false;
     std::vector<double> cost;
 };
@@ -89,6 +91,37 @@ std::optional<std::uint64_t> run_seeds(const Options &options, const Scenario &s
     return failed;
 }
 
+// A curve instead of a sum.
+int run_sweep(const Options &options, const Scenario &base) {
+    const Result<SweepKey> key = parse_sweep(options.sweep);
+    if (!key)
+        return fail_with(key.error());
+    Sweep sweep(*key);
+    for (const std::string &value : key->values) {
+        Scenario scenario = base;
+        if (Status status = set_in_scenario(scenario, key->key + "=" + value); !status)
+            return fail_with(status.error());
+        Summary summary(scenario);
+        if (const auto failed = run_seeds(options, scenario, summary)) {
+            print_failure(vary(scenario, *failed), *failed, options.shrink_budget);
+            return 1;
+        }
+        sweep.add(value, summary);
+    }
+    if (options.format == "svg") {
+        const Result<Curve> curve = sweep.curve(base.name, options.column);
+        if (!curve)
+            return fail_with(curve.error());
+        const Status status = plot_svg(*curve);
+        return status ? 0 : fail_with(status.error());
+    }
+    const Result<std::string> text = sweep.text(options.format, options.column);
+    if (!text)
+        return fail_with(text.error());
+    std::printf("%s", text->c_str());
+    return 0;
+}
+
 int run(const Options &options) {
     if (!options.cost.empty())
         return print_cost(options.cost);
@@ -99,6 +132,10 @@ int run(const Options &options) {
         std::printf("%s", scenario_text(vary(*scenario, options.seed)).c_str());
         return 0;
     }
+    if (!options.sweep.empty())
+        return run_sweep(options, *scenario);
+    if (options.format == "svg")
+        return fail_with(fail(EINVAL, "--format svg: draws a curve, give it a --sweep").value());
     Summary summary(*scenario);
     const auto failed = run_seeds(options, *scenario, summary);
     std::printf("%s", summary.text(options.format).c_str());
@@ -120,8 +157,10 @@ int main(int argc, char **argv) {
     app.add_option("--seeds", options.seeds, "how many seeds")->check(CLI::PositiveNumber);
     app.add_option("--jobs", options.jobs, "runs at a time")->check(CLI::Range(1, 256));
     app.add_option("--shrink", options.shrink_budget, "runs spent on making a failure small");
-    app.add_option("--format", options.format, "table, csv or json")
-        ->check(CLI::IsMember({"table", "csv", "json"}));
+    app.add_option("--format", options.format, "table, csv, json, or svg (by gnuplot)")
+        ->check(CLI::IsMember({"table", "csv", "json", "svg"}));
+    app.add_option("--sweep", options.sweep, "section.key=value,value...: a curve over these");
+    app.add_option("--column", options.column, "what a curve shows")->capture_default_str();
     app.add_flag("--trace", options.trace, "print what happened");
     app.add_flag("--print-scenario", options.print_scenario, "what this seed makes of it");
     app.add_option("--cost", options.cost,

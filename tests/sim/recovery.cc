@@ -30,8 +30,8 @@ void Simulation::if_same(unsigned h, double seconds, Call call) {
 // ---- the coordination store
 
 void Simulation::store_operation(unsigned h, Call call) {
-    if_same(h, scenario_.store_delay, [this, call = std::move(call)] {
-        if (store_.answers)
+    if_same(h, scenario_.store_delay, [this, h, call = std::move(call)] {
+        if (reaches_store(h))
             call(); // else lost; all is said again when it answers
     });
 }
@@ -40,7 +40,7 @@ void Simulation::tell_record() {
     for (unsigned h = 0; h < hosts_.size(); h++)
         if (hosts_[h].alive)
             if_same(h, scenario_.store_delay, [this, h] {
-                if (store_.answers)
+                if (reaches_store(h))
                     feed(h, RecordSeen{store_.record, store_.revision});
             });
     // Whoever leads from now on reads what is there.
@@ -53,13 +53,13 @@ void Simulation::tell_up() {
     for (unsigned h = 0; h < hosts_.size(); h++)
         if (hosts_[h].alive)
             if_same(h, scenario_.store_delay, [this, h] {
-                if (store_.answers)
+                if (reaches_store(h))
                     feed(h, HostsUp{store_.up()});
             });
 }
 
 void Simulation::tell_all(unsigned h) {
-    if (!store_.answers)
+    if (!reaches_store(h))
         return;
     feed(h, HostsUp{store_.up()});
     feed(h, RecordSeen{store_.record, store_.revision});
@@ -73,13 +73,16 @@ void Simulation::tell_all(unsigned h) {
 
 // The host whose recovery leads, as the store's watchers know it; -1: none.
 int Simulation::leader() const {
+    int any = -1;
     for (const ckpt::Host &host : store_.leases) {
         const unsigned h = host.node - 1u;
-        if (hosts_[h].alive && hosts_[h].id == host &&
-            std::count(store_.record.live.begin(), store_.record.live.end(), host))
+        if (!hosts_[h].alive || hosts_[h].id != host)
+            continue;
+        if (std::count(store_.record.live.begin(), store_.record.live.end(), host))
             return static_cast<int>(h);
+        any = any < 0 ? static_cast<int>(h) : any;
     }
-    return -1;
+    return any;
 }
 
 // ---- actions
@@ -99,9 +102,10 @@ void Simulation::on(unsigned h, const Propose &action) {
                  : "");
         if (record.stage == Stage::decided) {
             result_.recoveries++;
-            lines_.push_back(record.pending.back().k);
         }
         tell_record();
+        if (record.stage != Stage::idle)
+            doom_leader();
     });
 }
 
@@ -151,7 +155,7 @@ void Simulation::on(unsigned h, const PublishReport &action) {
         if (action.report.incarnation != store_.record.incarnation)
             return;
         store_.reports[action.report.host] = action.report;
-        if (const int l = leader(); l >= 0)
+        if (const int l = leader(); l >= 0 && reaches_store(static_cast<unsigned>(l)))
             feed(static_cast<unsigned>(l), ReportSeen{action.report});
     });
 }
@@ -161,7 +165,7 @@ void Simulation::on(unsigned h, const PublishDone &action) {
         if (action.incarnation != store_.record.incarnation)
             return;
         store_.done.insert(hosts_[h].id);
-        if (const int l = leader(); l >= 0)
+        if (const int l = leader(); l >= 0 && reaches_store(static_cast<unsigned>(l)))
             feed(static_cast<unsigned>(l), DoneSeen{hosts_[h].id, action.incarnation});
     });
 }
@@ -230,6 +234,15 @@ void Simulation::finish_apply(unsigned h, const Apply &apply) {
         if (u.todo & TLCKPT_DO_PURGE)
             purge(h, rollback.k);
     }
+    std::erase_if(host.ring, [&](const auto &entry) { // of guests that are gone
+        const u32 src = frames_[entry.second].src;
+        if (std::none_of(apply.restores.begin(), apply.restores.end(),
+                         [&](const Restore &r) { return r.group - 1u == src; }))
+            return false;
+        checker_.lost(frames_[entry.second], "undone");
+        free_frame(entry.second);
+        return true;
+    });
     for (const Restore &restore : apply.restores)
         checker_.went_back(restore.group - 1u, restore.index,
                            groups_[restore.group - 1u].images.back().position,

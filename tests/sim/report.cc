@@ -12,9 +12,7 @@
 namespace ckpt::sim {
 namespace {
 
-// The columns: name and value of one run.
-using Columns = std::vector<std::pair<const char *, double>>;
-
+// Of one run.
 Columns columns(const Scenario &scenario, const RunResult &r, double seconds) {
     auto number = [](auto value) { return static_cast<double>(value); };
     const HostStats &c = r.checkpoints;
@@ -42,6 +40,7 @@ Columns columns(const Scenario &scenario, const RunResult &r, double seconds) {
             {"durable", number(r.durable)},
             {"lost_captures", number(r.lost_captures)},
             {"recoveries", number(r.recoveries)},
+            {"lines", number(r.lines)},
             {"spread", r.spread},
             {"highest_sn", number(r.sn_highest)},
             {"events_per_second", number(r.events) / std::max(seconds, 1e-9)},
@@ -101,11 +100,8 @@ std::string Summary::json() const {
     return all.dump(2) + "\n";
 }
 
-// Means over all seeds, and what was lost.
-std::string Summary::table() const {
-    std::vector<std::pair<const char *, double>> sums;
-    std::map<std::string, u64> losses;
-    unsigned failed = 0;
+Columns Summary::means() const {
+    Columns sums;
     for (const Row &row : rows_) {
         const Columns values = columns(scenario_, row.result, row.seconds);
         if (sums.empty())
@@ -113,6 +109,32 @@ std::string Summary::table() const {
         else
             for (std::size_t i = 0; i < values.size(); i++)
                 sums[i].second += values[i].second;
+    }
+    for (auto &[name, sum] : sums)
+        sum /= static_cast<double>(rows_.size());
+    return sums;
+}
+
+Result<Spread> Summary::spread(const std::string &column) const {
+    Spread spread;
+    for (std::size_t i = 0; i < rows_.size(); i++) {
+        const Columns values = columns(scenario_, rows_[i].result, rows_[i].seconds);
+        const auto found = std::find_if(values.begin(), values.end(),
+                                        [&](const auto &value) { return value.first == column; });
+        if (found == values.end())
+            return fail(EINVAL, "--column: there is no column \"{}\"", column);
+        spread.mean += found->second / static_cast<double>(rows_.size());
+        spread.low = i ? std::min(spread.low, found->second) : found->second;
+        spread.high = i ? std::max(spread.high, found->second) : found->second;
+    }
+    return spread;
+}
+
+// Means over all seeds, and what was lost.
+std::string Summary::table() const {
+    std::map<std::string, u64> losses;
+    unsigned failed = 0;
+    for (const Row &row : rows_) {
         for (const auto &[why, count] : row.result.losses)
             losses[why] += count;
         failed += !row.result.wrong.empty();
@@ -120,8 +142,8 @@ std::string Summary::table() const {
     std::string text = fmt::format("scenario {}: {} nodes, {} guests each, {} seed{}\n",
                                    scenario_.name, scenario_.nodes, scenario_.guests, rows_.size(),
                                    rows_.size() == 1 ? "" : "s, means");
-    for (const auto &[name, sum] : sums)
-        text += fmt::format("  {:26} {:>14.6g}\n", name, sum / static_cast<double>(rows_.size()));
+    for (const auto &[name, mean] : means())
+        text += fmt::format("  {:26} {:>14.6g}\n", name, mean);
     for (const auto &[why, count] : losses)
         text += fmt::format("  lost: {:20} {:>14}\n", why,
                             count / std::max<std::size_t>(rows_.size(), 1));

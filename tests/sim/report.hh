@@ -9,6 +9,14 @@
 
 namespace ckpt::sim {
 
+// Names and values, in the order in which they are shown.
+using Columns = std::vector<std::pair<std::string, double>>;
+
+// One column over all seeds.
+struct Spread {
+    double mean = 0, low = 0, high = 0;
+};
+
 class Summary {
   public:
     explicit Summary(const Scenario &scenario) : scenario_(scenario) {}
@@ -17,6 +25,9 @@ class Summary {
     void add(std::uint64_t seed, const RunResult &result, double seconds);
     // `format`: table, csv (one line per seed) or json.
     std::string text(const std::string &format) const;
+    Columns means() const;
+    // Error: no column of that name.
+    Result<Spread> spread(const std::string &column) const;
 
   private:
     struct Row {

@@ -13,7 +13,11 @@ namespace ckpt::sim {
 
 enum class Mode : std::uint8_t { bcs, ms };
 enum class Policy : std::uint8_t { hold, pass };
-enum class Phase : std::uint8_t { random, common };
+enum class Phase : std::uint8_t {
+    random,      // each node's timer starts anywhere in a period
+    common,      // all at the same instants
+    exponential, // no period: each time from one to the next is drawn anew
+};
 enum class Pattern : std::uint8_t { uniform, client_server, ring, bursts };
 enum class DelayKind : std::uint8_t { fixed, exponential };
 enum class Check : std::uint8_t {
@@ -48,6 +52,8 @@ struct Scenario {
     DelayKind delay_kind = DelayKind::exponential;
     double loss = 0;
     double duplicate = 0;
+    double reorder = 0;     // part that takes four times as long, so that others overtake it
+    double ring = 0;        // until netback takes a frame from its guest's ring and stamps it
 
     // [checkpoint]
     double request = 0;     // from the request to the closed intake
@@ -68,6 +74,7 @@ struct Scenario {
 
     // [faults]: how often in the run, on average
     double crashes = 0;        // a node dies, and boots again
+    double leader_crashes = 0; // whoever leads the next recovery dies in it
     double isolations = 0;     // a node loses its lease and runs on until it is fenced
     double daemon_restarts = 0;
     double store_outages = 0;  // the coordination store does not answer

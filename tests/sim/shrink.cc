@@ -81,7 +81,8 @@ class Shrinker {
         change([](Scenario &s) { s.rate /= 2; });
         for (double Scenario::*value :
              {&Scenario::loss, &Scenario::duplicate, &Scenario::jitter, &Scenario::skew,
-              &Scenario::fail_suspend, &Scenario::fail_capture, &Scenario::fail_persist})
+              &Scenario::fail_suspend, &Scenario::fail_capture, &Scenario::fail_persist,
+              &Scenario::reorder, &Scenario::ring})
             if (best_.scenario.*value > 0)
                 change([value](Scenario &s) { s.*value = 0; });
     }
@@ -99,7 +100,7 @@ SmallRun shrink(const Scenario &scenario, std::uint64_t seed, unsigned budget) {
 
 std::string describe(const Fault &fault) {
     const char *const kNames[] = {"crash", "isolation", "daemon restart", "store outage",
-                                  "slow store"};
+                                  "slow store", "leader crash"};
     const auto kind = static_cast<std::size_t>(fault.kind);
     const std::string where = kind < 3 ? fmt::format(" of node {}", fault.host + 1) : "";
     return fmt::format("{:.6f} {}{}", static_cast<double>(fault.at) / 1e9, kNames[kind], where);

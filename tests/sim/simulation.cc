@@ -7,11 +7,12 @@ namespace ckpt::sim {
 namespace {
 
 constexpr double kNs = 1e9;
+constexpr Time kRestLimit = 1'000'000'000'000; // all that goes on must end by then
 
 Time time_of(double seconds) { return static_cast<Time>(seconds * kNs); }
 
 bool any_faults(const Scenario &s) {
-    return s.crashes + s.isolations + s.daemon_restarts + s.store_outages + s.slow_stores > 0;
+    return s.crashes + s.leader_crashes + s.isolations + s.daemon_restarts + s.store_outages + s.slow_stores > 0;
 }
 
 } // namespace
@@ -29,7 +30,8 @@ Scenario vary(const Scenario &base, std::uint64_t seed) {
     s.locality = random.chance(0.5) ? random.unit() * 0.8 : -1;
     for (double Scenario::*value :
          {&Scenario::loss, &Scenario::duplicate, &Scenario::jitter, &Scenario::skew,
-          &Scenario::fail_suspend, &Scenario::fail_capture, &Scenario::fail_persist})
+          &Scenario::fail_suspend, &Scenario::fail_capture, &Scenario::fail_persist,
+          &Scenario::reorder, &Scenario::ring})
         s.*value = random.chance(0.5) ? base.*value * random.unit() : 0;
     for (double Scenario::*value :
          {&Scenario::delay, &Scenario::request, &Scenario::suspend, &Scenario::capture,
@@ -48,7 +50,8 @@ std::vector<Fault> draw_faults(const Scenario &s, std::uint64_t seed) {
                   {Fault::Kind::isolation, s.isolations},
                   {Fault::Kind::daemon_restart, s.daemon_restarts},
                   {Fault::Kind::store_outage, s.store_outages},
-                  {Fault::Kind::slow_store, s.slow_stores}};
+                  {Fault::Kind::slow_store, s.slow_stores},
+                  {Fault::Kind::leader_crash, s.leader_crashes}};
     Random random(seed, 4);
     std::vector<Fault> faults;
     for (const auto &[kind, mean] : kKinds) {
@@ -141,7 +144,9 @@ void Simulation::start() {
 void Simulation::schedule_tick(unsigned h, bool first) {
     HostState &host = hosts_[h];
     double period = scenario_.period * host.clock_rate;
-    if (first && scenario_.phase == Phase::random)
+    if (scenario_.phase == Phase::exponential)
+        period = clocks_.exponential(period);
+    else if (first && scenario_.phase == Phase::random)
         period *= clocks_.unit();
     else if (scenario_.jitter > 0)
         period *= 1 + scenario_.jitter * clocks_.between(-1, 1);
@@ -150,7 +155,7 @@ void Simulation::schedule_tick(unsigned h, bool first) {
 
 void Simulation::tick(unsigned h, u32 epoch) {
     HostState &host = hosts_[h];
-    if (!host.alive || epoch != host.tick_epoch)
+    if (!host.alive || resting_ || epoch != host.tick_epoch)
         return;
     schedule_tick(h, false);
     if (!host.daemon)
@@ -164,6 +169,9 @@ void Simulation::dispatch(const Event &event) {
     switch (event.kind) {
     case EventKind::send:
         send();
+        break;
+    case EventKind::pull:
+        pull(event.who, now());
         break;
     case EventKind::arrive:
         arrive(event.who);
@@ -189,11 +197,22 @@ RunResult Simulation::run() {
     start();
     while (!queue_.empty() && checker_.wrong().empty()) {
         const Event event = queue_.pop();
-        if (event.time > horizon_)
+        if (event.time > horizon_ && !resting_) {
+            if (scenario_.check != Check::full)
+                break;
+            resting_ = true;
+        }
+        if (event.time > horizon_ + kRestLimit) {
+            checker_.fail("no end: " + unrest());
             break;
+        }
         dispatch(event);
+        if (scenario_.check == Check::full)
+            audit(hosts_[touched_]);
         result_.events++;
     }
+    if (resting_ && checker_.wrong().empty())
+        rest();
     finish();
     return std::move(result_);
 }
@@ -214,11 +233,46 @@ void Simulation::housekeeping() {
                                                      [](const Group &g) { return g.running; }));
     if (together) {
         collect_garbage();
-        if (can_fail_ || scenario_.check == Check::full)
-            checker_.check_present(lines_);
-        lines_.clear();
+        if (scenario_.check == Check::full)
+            checker_.check_present();
     }
-    after(scenario_.period, [this] { housekeeping(); });
+    if (!resting_)
+        after(scenario_.period, [this] { housekeeping(); });
+}
+
+// Nothing came from outside for a while, and nothing happens any more: everybody must
+// be up, together and at work, and what was sent must have come.
+void Simulation::rest() {
+    if (std::string why = unrest(); !why.empty())
+        return checker_.fail("stuck: " + why);
+    checker_.check_rest();
+    collect_garbage();
+}
+
+// Why the cluster is not at rest; empty if it is.
+std::string Simulation::unrest() const {
+    if (can_fail_ && store_.record.stage != Stage::idle)
+        return "a recovery is under way";
+    for (const HostState &host : hosts_) {
+        const tlckpt_proto &p = host.core;
+        const char *why = !host.alive || !host.daemon          ? "is down"
+                          : p.view.frozen                      ? "is frozen"
+                          : host.guests_stopped                ? "has its guests suspended"
+                          : !p.view.intake_open                ? "has its intake closed"
+                          : p.held_frames || host.held.size()  ? "holds frames"
+                          : p.phase != TLCKPT_IDLE             ? "is at a checkpoint"
+                          : p.target > p.view.captured         ? "owes a checkpoint"
+                          : host.persisting                    ? "persists"
+                          : can_fail_ && p.view.incarnation != store_.record.incarnation
+                              ? "is in another incarnation"
+                              : nullptr;
+        if (why)
+            return fmt::format("node {} {}", host.id.node, why);
+    }
+    for (std::size_t g = 0; g < groups_.size(); g++)
+        if (!groups_[g].running)
+            return fmt::format("group {} does not run", g + 1);
+    return {};
 }
 
 // What must hold of a node at any time.
@@ -247,12 +301,13 @@ void Simulation::finish() {
         result_.checkpoints.aborted += host.stats.aborted;
         result_.sn_highest = std::max(result_.sn_highest, host.core.view.sn);
     }
+    result_.lines = spread_count_;
     if (spread_count_)
         result_.spread = spread_sum_ / static_cast<double>(spread_count_);
     result_.losses = checker_.losses();
     result_.wrong = checker_.wrong();
     result_.culprit = checker_.culprit();
-    result_.ended = now();
+    result_.ended = std::min(now(), horizon_);
     if (result_.trace.size() > trace_next_ && trace_next_)
         std::rotate(result_.trace.begin(),
                     result_.trace.begin() +

@@ -19,7 +19,9 @@
 namespace ckpt::sim {
 
 struct Fault {
-    enum class Kind : u8 { crash, isolation, daemon_restart, store_outage, slow_store } kind;
+    enum class Kind : u8 {
+        crash, isolation, daemon_restart, store_outage, slow_store, leader_crash
+    } kind;
     Time at = 0;
     unsigned host = 0;  // of the first three
 };
@@ -34,7 +36,8 @@ struct RunResult {
     HostStats checkpoints;
     u64 durable = 0, lost_captures = 0, recoveries = 0, ghosts = 0;
     u64 held_most = 0;         // frames in one hold queue
-    double spread = -1;        // mean (last - first node's cut of an index) / period; -1: none
+    u64 lines = 0;             // indexes that every node captured
+    double spread = -1;        // of these: mean (last - first node's cut of an index) / period; -1: none
     Sn sn_highest = 0;
     std::vector<std::pair<std::string, u64>> losses;
     std::vector<std::string> trace;
@@ -71,6 +74,8 @@ class Simulation {
     void tick(unsigned h, u32 epoch);
     void housekeeping();
     void audit(HostState &host);
+    void rest();
+    std::string unrest() const;
     void finish();
     void follow(const Frame &frame, unsigned h, const char *what);
     template <typename... Args> void note(fmt::format_string<Args...> format, Args &&...args);
@@ -83,6 +88,8 @@ class Simulation {
     u32 other_group(u32 group);
     bool can_send(u32 group, u32 guest) const;
     void transmit(u32 src_group, u32 dst_group);
+    void pull(unsigned h, Time until);
+    void to_network(unsigned h, u32 f);
 
     // channel.cc: frames at a host
     u32 new_frame();
@@ -136,6 +143,7 @@ class Simulation {
     void tell_up();
     void tell_all(unsigned h);
     int leader() const;
+    bool reaches_store(unsigned h) const { return store_.answers && !hosts_[h].isolated; }
     void store_operation(unsigned h, Call call);
     void if_same(unsigned h, double seconds, Call call);
 
@@ -146,6 +154,7 @@ class Simulation {
     void isolate(unsigned h);
     void restart_daemon(unsigned h);
     void store_outage();
+    void doom_leader();
     void expire_lease(ckpt::Host id);
 
     const Scenario scenario_;
@@ -165,7 +174,9 @@ class Simulation {
     Checker checker_;
     Random traffic_, network_, clocks_, work_;
     double store_slowness_ = 1;
-    std::vector<Sn> lines_;  // gone back to since all stood together last
+    unsigned doomed_leaders_ = 0;  // so many leaders die in the recoveries to come
+    unsigned touched_ = 0;         // host of the last step
+    bool resting_ = false;         // nothing comes from outside any more
     RunResult result_;
     struct IndexSpread {
         Time first = 0;

@@ -75,6 +75,8 @@ bool Simulation::can_send(u32 group, u32 guest) const {
 }
 
 void Simulation::send() {
+    if (resting_)
+        return;
     next_send();
     if (scenario_.pattern == Pattern::bursts)
         return burst();
@@ -96,32 +98,53 @@ void Simulation::burst() {
     }
 }
 
-// Rule R1: stamped if it leaves the node.
 void Simulation::transmit(u32 src_group, u32 dst_group) {
     const unsigned h = groups_[src_group].host;
-    const tlckpt_view &view = hosts_[h].core.view;
     const u32 f = new_frame();
     Frame &frame = frames_[f];
     frame.src = src_group;
     frame.dst = dst_group;
     frame.stamp = {};
     frame.stamp.bytes = 1500;
+    checker_.sent(frame);
     if (groups_[dst_group].host == h) {
         frame.stamp.flags = TLCKPT_FRAME_LOCAL;
-        checker_.sent(frame, 0, 0);
         result_.local++;
         return judge(h, f, false);
     }
+    if (scenario_.ring <= 0)
+        return to_network(h, f);
+    const Time due = now() + static_cast<Time>(scenario_.ring * kNs);
+    hosts_[h].ring.push_back({due, f});
+    queue_.push({due, EventKind::pull, h, 0});
+}
+
+// Netback takes what its guests' rings have had since before `until`.
+void Simulation::pull(unsigned h, Time until) {
+    auto &ring = hosts_[h].ring;
+    while (!ring.empty() && ring.front().first <= until) {
+        const u32 f = ring.front().second;
+        ring.pop_front();
+        to_network(h, f);
+    }
+}
+
+// Rule R1: stamped when it leaves the node.
+void Simulation::to_network(unsigned h, u32 f) {
+    Frame &frame = frames_[f];
+    tlckpt_stamp stamp;
+    tlckpt_view_stamp(&hosts_[h].core.view, &stamp);
     frame.stamp.flags = TLCKPT_FRAME_STAMPED;
-    frame.stamp.sn = view.sn;
-    frame.stamp.incarnation = view.incarnation;
-    frame.stamp.peer = view.node;
-    checker_.sent(frame, view.captured, view.sn);
+    frame.stamp.sn = stamp.sn;
+    frame.stamp.incarnation = stamp.incarnation;
+    frame.stamp.peer = stamp.node;
     result_.frames++;
     follow(frame, h, "sent");
-    const double delay = scenario_.delay_kind == DelayKind::fixed
-                             ? scenario_.delay
-                             : network_.exponential(scenario_.delay);
+    double delay = scenario_.delay_kind == DelayKind::fixed
+                       ? scenario_.delay
+                       : network_.exponential(scenario_.delay);
+    if (network_.chance(scenario_.reorder))
+        delay *= 4;
     if (network_.chance(scenario_.duplicate)) {
         const u32 copy = new_frame();
         frames_[copy] = frames_[f];
