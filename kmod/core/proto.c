@@ -232,8 +232,7 @@ static int on_abort(struct tlckpt_proto *p, struct tlckpt_update *u)
 	 */
 	end_attempt(p, u);
 	announce(p, u);
-	if (u->todo & TLCKPT_DO_REQUEST)
-		u->note |= TLCKPT_NOTE_RETRY;
+	u->note |= TLCKPT_NOTE_RETRY;
 	return 0;
 }
 
