@@ -88,8 +88,11 @@ int Simulation::leader() const {
 // ---- actions
 
 void Simulation::on(unsigned h, const Propose &action) {
-    store_operation(h, [this, h, action] {
-        if (!store_.swap(action))
+    if (!reaches_store(h))
+        return;
+    // Once on its way it arrives, whatever becomes of its sender.
+    after(scenario_.store_delay * work_.between(0.5, 2), [this, h, action] {
+        if (!store_.answers || !store_.swap(action))
             return;
         const Record &record = store_.record;
         note("record: {} incarnation {}, by node {}{}",
