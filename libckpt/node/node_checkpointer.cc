@@ -105,6 +105,7 @@ class NodeLevel : public NodeCheckpointer {
     void perform(const NodeAction &action);
     void order(const NodeAction &action);
     void answer_node(const Status &status);
+    void answer_node(const Result<Sn> &sn);
     void start_commit();
     Manifest make_manifest() const;
     void set_timer(Duration delay);
@@ -238,8 +239,6 @@ void NodeLevel::perform(const NodeAction &action) {
         return order(action);
     case NodeAction::Type::cancel:
         return participants_[action.guest]->worker->cancel();
-    case NodeAction::Type::tell_captured:
-        return observer_.captured(sequence_.target());
     case NodeAction::Type::open_intake:
         set_urgent(false);
         return observer_.open_intake(sequence_.target());
@@ -277,6 +276,8 @@ void NodeLevel::order(const NodeAction &action) {
         cut_at_ = steady_now();
         cut_wall_ns_ = wall_clock_ns();
         return answer_node(observer_.cut(sequence_.target()));
+    case NodeOrder::captured:
+        return answer_node(observer_.captured(sequence_.target(), sequence_.prev()));
     case NodeOrder::commit:
         return start_commit();
     default:
@@ -287,6 +288,12 @@ void NodeLevel::order(const NodeAction &action) {
 void NodeLevel::answer_node(const Status &status) {
     events_.push_back({.type = status ? NodeEvent::Type::done : NodeEvent::Type::failed,
                        .error = status ? Error{} : status.error()});
+}
+
+void NodeLevel::answer_node(const Result<Sn> &sn) {
+    if (!sn)
+        return answer_node(Status(tl::unexpected(sn.error())));
+    events_.push_back({.type = NodeEvent::Type::done, .error = {}, .sn = *sn});
 }
 
 Manifest NodeLevel::make_manifest() const {

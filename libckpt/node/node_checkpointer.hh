@@ -92,12 +92,15 @@ class NodeObserver {
     // An attempt begins: frames toward the guests are held from now on. An
     // error fails the attempt before any guest is asked to suspend.
     virtual Status close_intake(Sn) { return {}; }
-    // All guests are suspended: sn becomes `sn` now. An error means that it
-    // did not, and fails the attempt.
-    virtual Status cut(Sn) { return {}; }
-    // Every guest's state is in memory, and none has resumed: frames carry the index
-    // from now on (R1).
-    virtual void captured(Sn) {}
+    // All guests are suspended: sn rises now, to `sn` or, if more is wanted
+    // meanwhile (R3), above it. Returns what it is. An error means that it did
+    // not rise, and fails the attempt.
+    virtual Result<Sn> cut(Sn sn) { return sn; }
+    // Every guest's state is in memory; the guests are resumed after this.
+    // Returns what the manifest names as `prev`: the node's capture before, or
+    // above it if this one can't stand for every index in between (R9). An
+    // error fails the attempt, the index stays owed.
+    virtual Result<Sn> captured(Sn, Sn prev) { return prev; }
     // Every guest of the attempt runs again (or is gone): frames may flow.
     // Called once for every close_intake(), whatever happened between.
     virtual void open_intake(Sn) {}

@@ -175,7 +175,9 @@ void NodeSequence::node_answered(const NodeEvent &event, NodeActions &actions) {
         if (order == NodeOrder::close_intake)
             intake_closed_ = true;
         else if (order == NodeOrder::cut)
-            indexes_.sn = current_.target;
+            indexes_.sn = current_.target = std::max(current_.target, event.sn.value_or(0));
+        else if (order == NodeOrder::captured)
+            indexes_.captured = current_.target;
         else
             indexes_.durable = current_.target;
     }
@@ -193,6 +195,12 @@ void NodeSequence::node_answered(const NodeEvent &event, NodeActions &actions) {
     case NodeOrder::cut:
         step_ = NodeStep::capturing;
         return order_all(NodeOrder::capture, actions);
+    case NodeOrder::captured:
+        prev_ = event.sn.value_or(prev_);
+        step_ = NodeStep::resuming;
+        order_all(NodeOrder::resume, actions);
+        actions.push_back({.type = Action::stop_timer});
+        return;
     default:
         actions.push_back({.type = Action::keep});
         step_ = NodeStep::idle;
@@ -207,8 +215,8 @@ void NodeSequence::advance(NodeActions &actions) {
         return order_node(NodeOrder::close_intake, actions);
     case NodeStep::suspending: // Rule R4: all are suspended, sn rises once
         return order_node(NodeOrder::cut, actions);
-    case NodeStep::capturing:
-        return all_captured(actions);
+    case NodeStep::capturing: // Rule R6: told before any guest runs on
+        return order_node(NodeOrder::captured, actions);
     case NodeStep::resuming:
         actions.push_back({.type = Action::open_intake});
         intake_closed_ = false;
@@ -222,15 +230,6 @@ void NodeSequence::advance(NodeActions &actions) {
     default:
         CKPT_ASSERT(!"an answer that nobody waits for");
     }
-}
-
-void NodeSequence::all_captured(NodeActions &actions) {
-    indexes_.captured = current_.target;
-    step_ = NodeStep::resuming;
-    // Rule R1: frames carry the index from here on, so before any guest runs.
-    actions.push_back({.type = Action::tell_captured});
-    order_all(NodeOrder::resume, actions);
-    actions.push_back({.type = Action::stop_timer});
 }
 
 // Rule R7: from here on every guest is brought to run; whoever has an order

@@ -34,6 +34,7 @@ enum class NodeOrder : std::uint8_t {
     // the node's
     close_intake,
     cut,
+    captured, // told; failed: nothing was captured, the index is owed (R7)
     commit,
 };
 
@@ -50,13 +51,15 @@ struct NodeEvent {
     Type type = Type::done;
     unsigned guest = kNode; // whose order; kNode: the node's own
     Error error{};
+    // With the cut done: the index that it took, not below the target. With
+    // captured done: what the manifest names as `prev` (R9).
+    std::optional<Sn> sn{};
 };
 
 struct NodeAction {
     enum class Type : std::uint8_t {
         order,  // `order` to `guest` (kNode: the node's own)
         cancel, // the guest's order need not be finished: answer soon
-        tell_captured,
         open_intake, // once for each close_intake that was done
         keep,        // committed: the parts of all guests are the new base
         discard,     // not committed: what was copied is dirty again
@@ -96,7 +99,7 @@ class NodeSequence {
     Sn target() const { return current_.target; }
     CheckpointKind kind() const { return current_.kind; }
     unsigned attempt() const { return current_.attempts; }
-    // The node's capture before this attempt's (R9).
+    // What the attempt's manifest names as the capture before it (R9).
     Sn prev() const { return prev_; }
     // What guest `i` is asked for, and whether it may be suspended.
     NodeOrder outstanding(unsigned i) const { return guests_[i].order; }
@@ -123,7 +126,6 @@ class NodeSequence {
     void guest_answered(const NodeEvent &event, NodeActions &actions);
     void node_answered(const NodeEvent &event, NodeActions &actions);
     void advance(NodeActions &actions);
-    void all_captured(NodeActions &actions);
     void abort(const Error &error, NodeActions &actions);
     void finish_abort(NodeActions &actions);
     void plan_retry(NodeActions &actions);

@@ -59,7 +59,7 @@ class Observer : public NodeObserver {
         intake_closed = true;
         return {};
     }
-    Status cut(Sn index) override {
+    Result<Sn> cut(Sn index) override {
         EXPECT_TRUE(intake_closed);
         for (ProcessMachine *machine : machines)
             EXPECT_TRUE(machine->suspended() || machine->info().state == RunState::crashed);
@@ -68,7 +68,10 @@ class Observer : public NodeObserver {
         sn = index;
         return {};
     }
-    void captured(Sn index) override { EXPECT_EQ(index, sn); }
+    Result<Sn> captured(Sn index, Sn prev) override {
+        EXPECT_EQ(index, sn);
+        return prev;
+    }
     void open_intake(Sn) override {
         EXPECT_TRUE(intake_closed);
         intake_closed = false;

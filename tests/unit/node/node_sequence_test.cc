@@ -80,6 +80,9 @@ struct Model {
                 for (const ModelGuest &guest : guests)
                     expect(guest.suspended, "R4: cut only when all are suspended");
             }
+            if (action.order == NodeOrder::captured)
+                for (const ModelGuest &guest : guests)
+                    expect(guest.captured && guest.suspended, "captured told when all are");
             if (action.order == NodeOrder::commit)
                 for (const ModelGuest &guest : guests)
                     expect(guest.persisted, "all guests or none: commit of a whole");
@@ -105,15 +108,6 @@ struct Model {
                 break;
             case Action::cancel:
                 expect(guests.at(action.guest).order != NodeOrder::none, "cancel of something");
-                break;
-            case Action::tell_captured:
-                for (const ModelGuest &guest : guests) {
-                    expect(guest.captured, "captured told when all are");
-                    expect(guest.suspended && guest.order == NodeOrder::none,
-                           "R1: captured told before any resumes");
-                }
-                expect(captured_told.insert(target).second, "an index is captured once");
-                truth.captured = target;
                 break;
             case Action::open_intake:
                 expect(intake_closed, "intake opened once");
@@ -184,6 +178,10 @@ struct Model {
             if (order == NodeOrder::cut) {
                 expect(target >= truth.sn, "sn only rises");
                 truth.sn = target;
+            }
+            if (order == NodeOrder::captured) {
+                expect(captured_told.insert(target).second, "an index is captured once");
+                truth.captured = target;
             }
             if (order == NodeOrder::commit) {
                 truth.durable = target;
