@@ -33,7 +33,10 @@ FileStore::FileStore(StoreOptions options, Disk disk)
 Status FileStore::start() {
     if (options_.read_only)
         return {};
-    ownership_ = CKPT_TRY(Ownership::take(disk_, options_.node, options_.incarnation));
+    incarnation_ = options_.incarnation
+                       ? *options_.incarnation
+                       : CKPT_TRY(Ownership::incarnation(disk_, options_.node));
+    ownership_ = CKPT_TRY(Ownership::take(disk_, options_.node, incarnation_));
     io_ = CKPT_TRY(IoThread::start(options_.arena ? options_.arena->slots()
                                                   : std::vector<std::span<std::byte>>()));
     if (options_.logger && options_.arena && !io_->fixed_buffers())
@@ -55,7 +58,7 @@ Status FileStore::learn_bases() {
             continue;
         }
         const Manifest &manifest = stored->manifest;
-        if (manifest.incarnation == options_.incarnation)
+        if (manifest.incarnation == incarnation_)
             newest_ = std::max(newest_, sn);
         for (std::size_t i = 0; i < manifest.guests.size(); i++) {
             const Uuid &uuid = manifest.guests[i].uuid;
@@ -79,7 +82,7 @@ Result<std::shared_ptr<Lineage>> FileStore::lineage(const Uuid &uuid) {
     if (auto found = lineages_.find(uuid); found != lineages_.end())
         return found->second;
     auto made = std::make_shared<Lineage>(disk_, uuid,
-                                          Producer{options_.node, options_.incarnation},
+                                          Producer{options_.node, incarnation_},
                                           options_.segment_bytes);
     CKPT_CHECK(made->files.prepare());
     if (auto base = bases_.extract(uuid)) {
@@ -101,10 +104,10 @@ Status FileStore::commit(Manifest manifest, std::span<const std::unique_ptr<Gues
         return fail(EEXIST, "store {}: checkpoint {}", options_.directory, manifest.sn);
     if (manifest.sn <= newest_)
         return fail(EINVAL, "store {}: checkpoint {} is not above {}, the newest of incarnation {}",
-                    options_.directory, manifest.sn, newest_, options_.incarnation);
+                    options_.directory, manifest.sn, newest_, incarnation_);
     StoredManifest stored{std::move(manifest), {}};
     stored.manifest.node = options_.node;
-    stored.manifest.incarnation = options_.incarnation;
+    stored.manifest.incarnation = incarnation_;
     stored.manifest.guests.clear();
     std::vector<GuestPart *> own;
     for (const auto &writer : parts) {
@@ -119,6 +122,7 @@ Status FileStore::commit(Manifest manifest, std::span<const std::unique_ptr<Gues
         stored.storage.push_back(part->storage());
         own.push_back(part);
     }
+    CKPT_CHECK(ownership_->check(disk_, options_.node, incarnation_));
     CKPT_CHECK(put_manifest(stored, own));
     newest_ = stored.manifest.sn;
     for (GuestPart *part : own)
@@ -143,6 +147,12 @@ Status FileStore::put_manifest(const StoredManifest &stored, std::span<GuestPart
         for (GuestPart *part : parts)
             part->keep();
     return status;
+}
+
+Status FileStore::check_owner() {
+    if (options_.read_only)
+        return {};
+    return ownership_->check(disk_, options_.node, incarnation_);
 }
 
 Result<std::vector<Manifest>> FileStore::list() {

@@ -42,6 +42,9 @@ class FileStore : public PageStore {
     Result<VerifyReport> verify(const Progress &progress) override;
     Result<GcReport> collect_garbage(Sn keep_from, bool dry_run) override;
     Result<StoreUsage> usage() override;
+    Status enter_incarnation(std::uint32_t incarnation,
+                             const std::function<bool(const Manifest &)> &undone) override;
+    Status check_owner() override;
 
   private:
     Status learn_bases();
@@ -54,6 +57,7 @@ class FileStore : public PageStore {
     Status forget_unused(const Uuid &guest);
 
     const StoreOptions options_;
+    std::uint32_t incarnation_ = 0; // changes with all locks held
     const Disk disk_;
     const Catalog catalog_;
     std::optional<Ownership> ownership_;

@@ -155,4 +155,60 @@ Status FileStore::forget_unused(const Uuid &guest) {
     return disk_.sync_dir(kGuestsFolder);
 }
 
+namespace {
+
+Status drop_undone(const Disk &disk, const Catalog &catalog,
+                   const std::function<bool(const Manifest &)> &undone) {
+    bool any = false;
+    for (Sn sn : CKPT_TRY(catalog.indexes())) {
+        auto stored = catalog.read(sn);
+        if (!stored || !undone(stored->manifest))
+            continue;
+        if (auto gone = catalog.remove(sn); !gone && !gone.error().is(ENOENT))
+            return gone;
+        any = true;
+    }
+    return any ? disk.sync_dir(catalog.folder()) : Status();
+}
+
+} // namespace
+
+Status FileStore::enter_incarnation(std::uint32_t incarnation,
+                                    const std::function<bool(const Manifest &)> &undone) {
+    CKPT_CHECK(may_write());
+    std::scoped_lock lock(gc_mutex_, commit_mutex_, lineages_mutex_);
+    for (auto &[uuid, lineage] : lineages_) {
+        std::lock_guard use(lineage->mutex);
+        if (lineage->part_open)
+            return fail(EBUSY, "store {}: guest {} has an open part", options_.directory,
+                        uuid.to_string());
+    }
+    CKPT_CHECK(ownership_->enter(disk_, options_.node, incarnation));
+    incarnation_ = incarnation;
+    CKPT_CHECK(drop_undone(disk_, catalog_, undone));
+    lineages_.clear();
+    bases_.clear();
+    newest_ = 0;
+    return learn_bases();
+}
+
+Status PageStore::fence(const std::string &directory, const std::string &node,
+                        std::uint32_t incarnation) {
+    CKPT_CHECK(check_node_name(node));
+    return Ownership::fence(CKPT_TRY(Disk::open(directory)), node, incarnation);
+}
+
+Status PageStore::drop(const std::string &directory, const std::string &node,
+                       const std::function<bool(const Manifest &)> &undone) {
+    const Disk disk = CKPT_TRY(Disk::open(directory));
+    const Catalog catalog(disk, node);
+    if (!disk.exists(catalog.folder()))
+        return {};
+    return drop_undone(disk, catalog, undone);
+}
+
+Result<std::vector<std::string>> PageStore::nodes(const std::string &directory) {
+    return list_nodes(CKPT_TRY(Disk::open(directory)));
+}
+
 } // namespace ckpt

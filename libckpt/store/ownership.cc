@@ -61,6 +61,16 @@ Result<Fd> lock_node(const Disk &disk, const std::string &folder) {
     return fail(EBUSY, "{}: in use by another process", disk.full_path(folder));
 }
 
+Status write_owner(const Disk &disk, const std::string &folder, std::uint32_t incarnation) {
+    tlckpt_owner owner{};
+    owner.incarnation = incarnation;
+    owner.pid = static_cast<std::uint32_t>(::getpid());
+    owner.opened_ns = wall_clock_ns();
+    put_text(owner.host, host_name());
+    seal_block(owner, TLCKPT_MAGIC_OWNER);
+    return disk.replace(folder + "/owner", std::as_bytes(std::span(&owner, 1)));
+}
+
 } // namespace
 
 Status create_store(const std::string &directory, DiskObserver *observer) {
@@ -111,18 +121,37 @@ Result<Ownership> Ownership::take(const Disk &disk, const std::string &node,
     const std::string folder = fmt::format("{}/{}", kNodesFolder, node);
     CKPT_CHECK(disk.make_dir(folder));
     Ownership ownership(CKPT_TRY(lock_node(disk, folder)));
-    const auto before = CKPT_TRY(read_owner(disk, folder + "/owner"));
-    if (before && before->incarnation > incarnation)
-        return fail(ESTALE, "{}: was opened by incarnation {}, this is the older {}",
-                    disk.full_path(folder), before->incarnation, incarnation);
-    tlckpt_owner owner{};
-    owner.incarnation = incarnation;
-    owner.pid = static_cast<std::uint32_t>(::getpid());
-    owner.opened_ns = wall_clock_ns();
-    put_text(owner.host, host_name());
-    seal_block(owner, TLCKPT_MAGIC_OWNER);
-    CKPT_CHECK(disk.replace(folder + "/owner", std::as_bytes(std::span(&owner, 1))));
+    CKPT_CHECK(ownership.enter(disk, node, incarnation));
     return ownership;
+}
+
+Result<std::uint32_t> Ownership::incarnation(const Disk &disk, const std::string &node) {
+    const auto owner = CKPT_TRY(read_owner(disk, fmt::format("{}/{}/owner", kNodesFolder, node)));
+    return owner ? owner->incarnation : 0u;
+}
+
+Status Ownership::check(const Disk &disk, const std::string &node,
+                        std::uint32_t incarnation) const {
+    const std::string folder = fmt::format("{}/{}", kNodesFolder, node);
+    const auto now = CKPT_TRY(read_owner(disk, folder + "/owner"));
+    if (now && now->incarnation > incarnation)
+        return fail(ESTALE, "{}: was opened by incarnation {}, this is the older {}",
+                    disk.full_path(folder), now->incarnation, incarnation);
+    return {};
+}
+
+Status Ownership::enter(const Disk &disk, const std::string &node, std::uint32_t incarnation) {
+    CKPT_CHECK(check(disk, node, incarnation));
+    return write_owner(disk, fmt::format("{}/{}", kNodesFolder, node), incarnation);
+}
+
+Status Ownership::fence(const Disk &disk, const std::string &node, std::uint32_t incarnation) {
+    const std::string folder = fmt::format("{}/{}", kNodesFolder, node);
+    CKPT_CHECK(disk.make_dir(folder));
+    const auto before = CKPT_TRY(read_owner(disk, folder + "/owner"));
+    if (before && before->incarnation >= incarnation)
+        return {};
+    return write_owner(disk, folder, incarnation);
 }
 
 Status check_node_name(const std::string &node) {

@@ -25,6 +25,17 @@ class Ownership {
     static Result<Ownership> take(const Disk &disk, const std::string &node,
                                   std::uint32_t incarnation);
 
+    // Of the writer before; 0: there was none.
+    static Result<std::uint32_t> incarnation(const Disk &disk, const std::string &node);
+    // ESTALE: another host has raised the incarnation since, this writer's run
+    // is over (R14).
+    Status check(const Disk &disk, const std::string &node, std::uint32_t incarnation) const;
+    // The holder goes on in a later incarnation.
+    Status enter(const Disk &disk, const std::string &node, std::uint32_t incarnation);
+    // From now on writers of an incarnation below this one are refused, the one
+    // that holds the right included. Needs no lock: it may be a dead host's.
+    static Status fence(const Disk &disk, const std::string &node, std::uint32_t incarnation);
+
   private:
     explicit Ownership(Fd lock) : lock_(std::move(lock)) {}
     Fd lock_;

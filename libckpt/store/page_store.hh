@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -145,7 +146,8 @@ struct StoreUsage {
 struct StoreOptions {
     std::string directory;
     std::string node;
-    std::uint32_t incarnation = 0;
+    // Nothing: the one that opened this part last.
+    std::optional<std::uint32_t> incarnation{};
     PageArena *arena = nullptr; // whose slots are registered with the rings
     Logger *logger = nullptr;
     bool create = false;        // make a new store if the directory is new or empty
@@ -196,6 +198,25 @@ class PageStore {
     // EINVAL nothing would be kept; EBADMSG a kept manifest is damaged.
     virtual Result<GcReport> collect_garbage(Sn keep_from, bool dry_run) = 0;
     virtual Result<StoreUsage> usage() = 0;
+
+    // The node goes on in a later incarnation. `undone` says which of its
+    // checkpoints the rollbacks since have undone (R11): they are dropped. No
+    // guest's part is open. Each guest's next part must be full.
+    virtual Status enter_incarnation(std::uint32_t incarnation,
+                                     const std::function<bool(const Manifest &)> &undone) = 0;
+    // ESTALE: another node has fenced this one's part (R14), nothing will be
+    // committed any more.
+    virtual Status check_owner() = 0;
+
+    // For a recovery, about another node's part, whoever holds it. Fences it
+    // against all incarnations below this one (R14).
+    static Status fence(const std::string &directory, const std::string &node,
+                        std::uint32_t incarnation);
+    // Drops what rollbacks have undone in a fenced part.
+    static Status drop(const std::string &directory, const std::string &node,
+                       const std::function<bool(const Manifest &)> &undone);
+    // The nodes that have a part here.
+    static Result<std::vector<std::string>> nodes(const std::string &directory);
 };
 
 } // namespace ckpt

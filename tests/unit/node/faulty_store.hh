@@ -31,6 +31,11 @@ class FaultyStore : public PageStore {
         return store_.collect_garbage(keep_from, dry_run);
     }
     Result<StoreUsage> usage() override { return store_.usage(); }
+    Status enter_incarnation(std::uint32_t incarnation,
+                             const std::function<bool(const Manifest &)> &undone) override {
+        return store_.enter_incarnation(incarnation, undone);
+    }
+    Status check_owner() override { return store_.check_owner(); }
 
   private:
     friend class FaultyPart;

@@ -151,7 +151,7 @@ class Walk {
     void reopen() {
         reader_.reset();
         drop_parts();
-        rig_.options.incarnation += pick(2);
+        *rig_.options.incarnation += pick(2);
         ASSERT_EQ(message(rig_.open()), "no error");
         for (unsigned id = 0; id < kGuests; id++)
             if (guests_[id].exists &&
