@@ -21,6 +21,7 @@
 #define TLCKPT_MAGIC_RUN 0x4e524354u        /* "TCRN" */
 #define TLCKPT_MAGIC_RUN_BLOCK 0x42524354u  /* "TCRB" */
 #define TLCKPT_MAGIC_MANIFEST 0x464d4354u   /* "TCMF" */
+#define TLCKPT_MAGIC_CHANNEL 0x48434354u    /* "TCCH" */
 
 /* Section "Head": in front of every structure. */
 struct tlckpt_head {
@@ -188,7 +189,21 @@ struct tlckpt_item_run {
 	uint64_t nr_entries;
 };
 
+/* Section "Channel log": one frame; its octets follow. */
+struct tlckpt_channel_frame {
+	struct tlckpt_head head; /* the length is that of both */
+	uint64_t from; /* logged for the indexes in (from, to] */
+	uint64_t to;
+	uint64_t sn; /* of its stamp */
+	uint32_t incarnation;
+	uint16_t peer; /* its sender; 0: a guest of the node itself */
+	uint16_t zero;
+	uint32_t bytes;
+	uint32_t zero2;
+};
+
 static_assert(sizeof(struct tlckpt_head) == 16, "format");
+static_assert(sizeof(struct tlckpt_channel_frame) == 56, "format");
 static_assert(sizeof(struct tlckpt_superblock) == 4096, "format");
 static_assert(sizeof(struct tlckpt_owner) == 512, "format");
 static_assert(sizeof(struct tlckpt_segment) == 4096, "format");

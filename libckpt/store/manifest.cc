@@ -259,7 +259,12 @@ Status Catalog::put(const StoredManifest &stored) const {
     return disk_.replace(path(stored.manifest.sn), encode_manifest(stored));
 }
 
-Status Catalog::remove(Sn sn) const { return disk_.remove(path(sn)); }
+// The channel log is worth nothing without it, and harmless if it stays.
+Status Catalog::remove(Sn sn) const {
+    CKPT_CHECK(disk_.remove(path(sn)));
+    const std::string channel = fmt::format("{}/{:020}.channel", folder_, sn);
+    return disk_.exists(channel) ? disk_.remove(channel) : Status();
+}
 
 Result<std::vector<std::string>> list_nodes(const Disk &disk) {
     std::vector<std::string> nodes;
