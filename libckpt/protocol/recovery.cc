@@ -310,6 +310,11 @@ void Recovery::lead() {
     if (const auto hosts = newcomers(); !hosts.empty()) {
         Record next = record_;
         next.live.insert(next.live.end(), hosts.begin(), hosts.end());
+        // A node that is new to the cluster brings its own guests.
+        for (const Host &host : hosts)
+            if (std::none_of(next.places.begin(), next.places.end(),
+                             [&](const Place &place) { return place.group == host.node; }))
+                next.places.push_back({host.node, host.node, {}});
         propose(std::move(next));
     }
 }
