@@ -13,7 +13,8 @@
 namespace ckpt {
 
 struct EventLoop::Source::State {
-    ~State() { sd_event_source_disable_unref(source); }
+    ~State() { end(); }
+    void end() { source = sd_event_source_disable_unref(source); }
 
     sd_event_source *source = nullptr;
     Duration period{};
@@ -41,6 +42,22 @@ struct EventLoop::Source::State {
         return 0;
     }
 };
+
+// At once, also inside the handler, which lives on to its end: the descriptor
+// may be closed, and its number used again, before the handler returns.
+void EventLoop::Source::end() {
+    if (state_)
+        state_->end();
+    state_.reset();
+}
+
+EventLoop::Source &EventLoop::Source::operator=(Source &&other) noexcept {
+    if (this != &other) {
+        end();
+        state_ = std::move(other.state_);
+    }
+    return *this;
+}
 
 void EventLoop::Source::set_events(std::uint32_t events) {
     sd_event_source_set_io_events(state_->source, events);
@@ -127,6 +144,12 @@ void EventLoop::run_posted() {
     }
     for (auto &task : tasks)
         task();
+}
+
+void EventLoop::turn(Duration limit) {
+    auto us = std::chrono::duration_cast<std::chrono::microseconds>(limit).count();
+    int r = sd_event_run(event_, static_cast<std::uint64_t>(us));
+    CKPT_ASSERT(r >= 0);
 }
 
 int EventLoop::run() {

@@ -26,7 +26,8 @@ class EventLoop {
       public:
         Source() = default;
         Source(Source &&) noexcept = default;
-        Source &operator=(Source &&) noexcept = default;
+        Source &operator=(Source &&other) noexcept;
+        ~Source() { end(); }
 
         explicit operator bool() const { return state_ != nullptr; }
         // Changes what an fd source waits for (EPOLLIN ...); 0 leaves hang-ups.
@@ -36,6 +37,7 @@ class EventLoop {
         friend class EventLoop;
         struct State;
         explicit Source(std::shared_ptr<State> state) : state_(std::move(state)) {}
+        void end();
         std::shared_ptr<State> state_;
     };
     using FdHandler = std::function<void(std::uint32_t revents)>;
@@ -57,6 +59,8 @@ class EventLoop {
     // Runs `task` on the control thread, soon. From any thread; order is kept.
     void post(Handler task);
 
+    // Does what comes within `limit`, once: for a loop that ends on a condition.
+    void turn(Duration limit);
     // Until exit(); returns its code.
     int run();
     void exit(int code);
