@@ -54,6 +54,51 @@ Key early(const char *path, T EarlyWriteOptions::*field, std::int64_t least, std
     return {path, fmt::format("an integer from {} to {}", least, most), set};
 }
 
+// The same for a member of the cluster's part.
+Key cluster(const char *path, std::uint64_t ClusterConfig::*field, std::int64_t least,
+            std::int64_t most) {
+    auto set = [=](const toml::node &node, Config &config) {
+        auto value = node.value_exact<std::int64_t>();
+        if (!value || *value < least || *value > most)
+            return false;
+        config.cluster.*field = static_cast<std::uint64_t>(*value);
+        return true;
+    };
+    return {path, fmt::format("an integer from {} to {}", least, most), set};
+}
+
+Key cluster(const char *path, std::string ClusterConfig::*field, const char *allowed,
+            bool (*fits)(std::string_view)) {
+    auto set = [=](const toml::node &node, Config &config) {
+        auto value = node.value_exact<std::string>();
+        if (!value || !fits(*value))
+            return false;
+        config.cluster.*field = *value;
+        return true;
+    };
+    return {path, allowed, set};
+}
+
+Key cluster(const char *path, std::vector<std::string> ClusterConfig::*field) {
+    auto set = [=](const toml::node &node, Config &config) {
+        const toml::array *list = node.as_array();
+        if (!list)
+            return false;
+        (config.cluster.*field).clear();
+        for (const toml::node &item : *list) {
+            auto value = item.value_exact<std::string>();
+            if (!value || value->empty())
+                return false;
+            (config.cluster.*field).push_back(*value);
+        }
+        return true;
+    };
+    return {path, "a list of texts", set};
+}
+
+bool any_text(std::string_view value) { return !value.empty(); }
+bool mode_name(std::string_view value) { return value == "ms" || value == "bcs"; }
+
 Key boolean(const char *path, std::function<bool &(Config &)> field) {
     auto set = [=](const toml::node &node, Config &config) {
         auto value = node.value_exact<bool>();
@@ -152,6 +197,26 @@ const std::vector<Key> &keys() {
         early("early.round_min_ms", &EarlyWriteOptions::round_min, 1, 60000),
         early("early.round_max_ms", &EarlyWriteOptions::round_max, 1, 600000),
         {"early.write_budget", "a number from 1 to 100", set_write_budget},
+        cluster("cluster.node_id", &ClusterConfig::node_id, 1, 65535),
+        cluster("cluster.id", &ClusterConfig::id, 0, 4294967295),
+        cluster("cluster.key_file", &ClusterConfig::key_file, path_rule, absolute_path),
+        cluster("cluster.links", &ClusterConfig::links),
+        cluster("cluster.exempt", &ClusterConfig::exempt),
+        cluster("cluster.mode", &ClusterConfig::mode, "\"ms\" or \"bcs\"", mode_name),
+        boolean("cluster.auto", [](Config &c) -> bool & { return c.cluster.automatic; }),
+        cluster("cluster.lease_s", &ClusterConfig::lease_s, 2, 3600),
+        cluster("cluster.fence", &ClusterConfig::fence, "a command", any_text),
+        cluster("cluster.hold_frames", &ClusterConfig::hold_frames, 1, 1000000),
+        cluster("cluster.hold_mib", &ClusterConfig::hold_mib, 1, 4096),
+        cluster("cluster.log_mib", &ClusterConfig::log_mib, 1, 4096),
+        cluster("cluster.grace_ms", &ClusterConfig::grace_ms, 0, 3600000),
+        cluster("etcd.endpoints", &ClusterConfig::etcd),
+        cluster("etcd.ca_file", &ClusterConfig::etcd_ca, path_rule, absolute_path),
+        cluster("etcd.cert_file", &ClusterConfig::etcd_cert, path_rule, absolute_path),
+        cluster("etcd.key_file", &ClusterConfig::etcd_key, path_rule, absolute_path),
+        cluster("etcd.user", &ClusterConfig::etcd_user, "a text", any_text),
+        cluster("etcd.password_file", &ClusterConfig::etcd_password_file, path_rule, absolute_path),
+        integer("process.first", &Config::process_first, 1, 200),
         integer("process.guests", &Config::process_guests, 1, 64),
         integer("process.memory_mib", &Config::process_memory_mib, 1, 4096),
     };
@@ -203,6 +268,23 @@ Status apply(const toml::table &table, const std::string &prefix, const std::str
     return {};
 }
 
+// A node alone has no [cluster]; with one, what has no default is needed.
+Status check_cluster(const toml::table &table, const Config &config, const std::string &file) {
+    const ClusterConfig &cluster = config.cluster;
+    if (!table.contains("cluster")) {
+        if (table.contains("etcd"))
+            return fail(EINVAL, "{}: [etcd] is of no use without a section [cluster]", file);
+        return {};
+    }
+    const char *missing = !cluster.node_id                                  ? "cluster.node_id"
+                          : cluster.links.empty() && config.backend == "xen" ? "cluster.links"
+                          : cluster.etcd.empty()                             ? "etcd.endpoints"
+                                                                             : nullptr;
+    if (missing)
+        return fail(EINVAL, "{}: a cluster needs {}", file, missing);
+    return {};
+}
+
 } // namespace
 
 Result<Config> parse_config(std::string_view text, const std::string &name) {
@@ -214,6 +296,7 @@ Result<Config> parse_config(std::string_view text, const std::string &name) {
     }
     Config config;
     CKPT_CHECK(apply(parsed.table(), "", name, config));
+    CKPT_CHECK(check_cluster(parsed.table(), config, name));
     return config;
 }
 

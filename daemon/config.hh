@@ -15,6 +15,22 @@ namespace ckpt {
 
 inline constexpr const char *kDefaultConfigPath = "/etc/tlckpt/tlckptd.conf";
 
+// The system level; a node alone has none of it.
+struct ClusterConfig {
+    std::uint64_t node_id = 0; // 1..; 0: no cluster
+    std::uint64_t id = 1;      // of the cluster
+    std::string key_file = "/etc/tlckpt/key";
+    std::vector<std::string> links;  // interfaces to other nodes
+    std::vector<std::string> exempt; // Dom0's link-layer addresses, beside the links' own
+    std::string mode = "ms";
+    bool automatic = true; // a recovery begins by itself
+    std::uint64_t lease_s = 10;
+    std::string fence; // command that takes a node down for certain; empty: by store and time
+    std::uint64_t hold_frames = 4096, hold_mib = 16, log_mib = 16, grace_ms = 10000;
+    std::vector<std::string> etcd; // endpoints
+    std::string etcd_ca, etcd_cert, etcd_key, etcd_user, etcd_password_file;
+};
+
 struct Config {
     std::string node; // empty: this host's name
     std::string backend = "xen";
@@ -38,8 +54,11 @@ struct Config {
 
     EarlyWriteOptions early;
 
+    ClusterConfig cluster;
+
     // The test backend: guests inside the daemon.
     std::uint64_t process_guests = 2;
+    std::uint64_t process_first = 1; // number of the first: nodes of one store differ
     std::uint64_t process_memory_mib = 16;
 };
 

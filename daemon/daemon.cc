@@ -13,6 +13,7 @@
 #include "daemon/process_guests.hh"
 #include "daemon/requests.hh"
 #include "daemon/run_lock.hh"
+#include "daemon/system/system_level.hh"
 #include "libckpt/node/resume_guard.hh"
 #include "libckpt/vm/xen_backend.hh"
 
@@ -60,10 +61,12 @@ Result<std::unique_ptr<PageArena>> make_arena(const Config &config, Logger &logg
 }
 
 Result<std::unique_ptr<PageStore>> open_store(const Config &config, PageArena &arena,
-                                              Logger &logger) {
+                                              Logger &logger,
+                                              std::optional<std::uint32_t> incarnation) {
     StoreOptions options;
     options.directory = config.store_directory;
     options.node = config.node;
+    options.incarnation = incarnation;
     options.arena = &arena;
     options.logger = &logger;
     options.create = true;
@@ -92,11 +95,17 @@ Status run_daemon(const Config &config, Logger &logger) {
     auto backend = CKPT_TRY(open_backend(config));
     auto state = CKPT_TRY(NodeState::load(config.state_directory));
     auto arena = CKPT_TRY(make_arena(config, logger));
-    auto store = CKPT_TRY(open_store(config, *arena, logger));
-    auto node = CKPT_TRY(
-        NodeLevel::create({*loop, logger, *backend, *store, *arena, state, guard.get(), config}));
+    std::unique_ptr<SystemLevel> system;
+    if (config.cluster.node_id)
+        system = CKPT_TRY(SystemLevel::create({*loop, logger, config}));
+    auto store = CKPT_TRY(open_store(config, *arena, logger,
+                                     system ? system->store_incarnation() : std::nullopt));
+    auto node = CKPT_TRY(NodeLevel::create(
+        {*loop, logger, *backend, *store, *arena, state, guard.get(), config, system.get()}));
     auto server = CKPT_TRY(ControlServer::create(*loop, logger, config.socket));
-    handle_requests(*server, {*node, *store, *backend, config, wall_clock_ns()});
+    handle_requests(*server, {*node, *store, *backend, config, wall_clock_ns(), system.get()});
+    if (system)
+        CKPT_CHECK(system->start(*node, *store));
 
     logger.info("tlckptd {} on node {}, {}, store {}", control::kVersion, config.node,
                 backend->name(), config.store_directory);
@@ -104,6 +113,11 @@ Status run_daemon(const Config &config, Logger &logger) {
     loop->run();
     ::sd_notify(0, "STOPPING=1");
     node->abandon_waiters();
+    node->stop();
+    if (system)
+        system->finish();
+    if (system && system->verdict())
+        return tl::unexpected(*system->verdict());
     return {};
 }
 

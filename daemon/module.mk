@@ -2,8 +2,11 @@
 # The daemon and its control tool. The tool shares the control protocol with
 # the daemon and nothing else.
 control-srcs := $(sort $(wildcard daemon/control/*.cc))
-daemon-srcs  := $(sort $(wildcard daemon/*.cc)) $(control-srcs)
 kmod-srcs    := $(sort $(wildcard daemon/kmod/*.cc))
+cluster-srcs := $(sort $(wildcard daemon/cluster/*.cc))
+system-srcs  := $(sort $(wildcard daemon/system/*.cc))
+daemon-srcs  := $(sort $(wildcard daemon/*.cc)) $(control-srcs) $(cluster-srcs) $(system-srcs) $(kmod-srcs)
+
 kmod-libs    := -lnl-genl-3 -lnl-3
 $(call objs,rel,$(kmod-srcs)) $(call objs,asan,$(kmod-srcs)): CPPFLAGS += -isystem /usr/include/libnl3
 cli-srcs     := $(sort $(wildcard daemon/cli/*.cc)) $(control-srcs) $(kmod-srcs)
@@ -13,7 +16,7 @@ daemon-unit-srcs := $(addprefix daemon/,config.cc node_state.cc retention.cc) \
 
 PROGS += tlckptctl tlckptd
 $(eval $(call program,tlckptctl,rel,$(cli-srcs),-lfmt $(kmod-libs)))
-$(eval $(call program,tlckptd,rel,$(daemon-srcs) $(libckpt-srcs),$(libckpt-libs) -lsystemd -lspdlog))
+$(eval $(call program,tlckptd,rel,$(daemon-srcs) $(libckpt-srcs),$(libckpt-libs) -lsystemd -lspdlog -lcurl $(kmod-libs)))
 
 PREFIX ?= /usr/local
 install-doc := README Documentation/admin-guide.rst daemon/tlckptd.conf.example

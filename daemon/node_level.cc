@@ -8,6 +8,7 @@
 
 #include "daemon/report.hh"
 #include "daemon/retention.hh"
+#include "daemon/xl.hh"
 
 namespace ckpt {
 
@@ -24,10 +25,12 @@ bool guests_may_be_suspended(NodeStep step) {
            step == NodeStep::resuming || step == NodeStep::aborting;
 }
 
-NodeOptions node_options(const Config &config, NodeIndexes start, ResumeGuard *guard) {
+NodeOptions node_options(const Config &config, NodeIndexes start, std::uint32_t incarnation,
+                         ResumeGuard *guard) {
     NodeOptions options;
     options.guard = guard;
     options.node = config.node;
+    options.incarnation = incarnation;
     options.start = start;
     options.suspend_timeout = std::chrono::milliseconds(config.suspend_timeout_ms);
     options.pause_timeout = std::chrono::milliseconds(config.pause_timeout_ms);
@@ -47,13 +50,16 @@ Result<std::unique_ptr<NodeLevel>> NodeLevel::create(const Parts &parts) {
 
 NodeLevel::~NodeLevel() {
     sources_.clear();
-    node_.reset(); // resumes every guest
+    stop();
     if (collector_.joinable())
         collector_.join();
 }
 
 Status NodeLevel::start() {
     CKPT_CHECK(recover());
+    CKPT_CHECK(start_timers());
+    if (parts_.steps)
+        return {}; // which knows the indexes, and when to begin
     auto manifests = CKPT_TRY(parts_.store.list());
     Sn durable = manifests.empty() ? 0 : manifests.back().sn;
     // An index that an earlier run may have captured and lost counts as
@@ -63,13 +69,52 @@ Status NodeLevel::start() {
         parts_.logger.warning("checkpoint {} was not durable when an earlier run ended; "
                               "going on above it",
                               used);
-    NodeIndexes indexes{.sn = used, .captured = used, .durable = durable};
-    node_ = CKPT_TRY(NodeCheckpointer::create(parts_.backend, parts_.store, parts_.arena, *this,
-                                              parts_.logger,
-                                              node_options(parts_.config, indexes, parts_.guard)));
-    CKPT_CHECK(start_timers());
+    return run({.sn = used, .captured = used, .durable = durable}, 0);
+}
+
+Status NodeLevel::run(NodeIndexes indexes, std::uint32_t incarnation) {
+    stop();
+    node_ = CKPT_TRY(
+        NodeCheckpointer::create(parts_.backend, parts_.store, parts_.arena, *this, parts_.logger,
+                                 node_options(parts_.config, indexes, incarnation, parts_.guard)));
+    node_source_ = CKPT_TRY(parts_.loop.add_fd(node_->event_fd(), EPOLLIN,
+                                               [this](std::uint32_t) { node_->dispatch(); }));
     look_for_guests();
     return {};
+}
+
+void NodeLevel::stop() {
+    node_source_ = EventLoop::Source();
+    node_.reset(); // resumes every guest
+}
+
+void NodeLevel::want(CheckpointKind kind, Sn target) {
+    if (!node_)
+        return;
+    auto requested = node_->request(kind, target);
+    // Captured meanwhile; or there is no guest, which is no news.
+    if (!requested && !requested.error().is(EALREADY) && !requested.error().is(ENOENT))
+        parts_.logger.error("checkpoint {}: {}", target, requested.error().message());
+}
+
+bool NodeLevel::idle() const {
+    return !node_ || node_->status().step == NodeStep::idle ||
+           node_->status().step == NodeStep::waiting;
+}
+
+std::vector<std::string> NodeLevel::protected_names() const {
+    std::vector<std::string> names;
+    if (node_)
+        for (const GuestStatus &guest : node_->guests())
+            names.push_back(guest.name);
+    return names;
+}
+
+void NodeLevel::pause_guests(bool pause) {
+    for (const std::string &name : protected_names())
+        if (parts_.config.backend == "xen")
+            if (auto done = run_xl({pause ? "pause" : "unpause", name}); !done)
+                parts_.logger.error("guest {}: {}", name, done.error().message());
 }
 
 Status NodeLevel::recover() {
@@ -81,15 +126,21 @@ Status NodeLevel::recover() {
 
 Status NodeLevel::start_timers() {
     EventLoop &loop = parts_.loop;
-    sources_.push_back(CKPT_TRY(
-        loop.add_fd(node_->event_fd(), EPOLLIN, [this](std::uint32_t) { node_->dispatch(); })));
     sources_.push_back(CKPT_TRY(loop.add_timer(std::chrono::milliseconds(parts_.config.poll_ms),
                                                [this] { look_for_guests(); })));
     sources_.push_back(CKPT_TRY(loop.add_timer(kTellInterval, [this] { tell_waiters(); })));
     sources_.push_back(CKPT_TRY(loop.add_timer(kPauseCheckInterval, [this] { check_pause(); })));
-    if (parts_.config.period_ms)
-        sources_.push_back(CKPT_TRY(loop.add_timer(
-            std::chrono::milliseconds(parts_.config.period_ms), [this] { basic(); })));
+    if (!parts_.config.period_ms)
+        return {};
+    auto period = std::chrono::milliseconds(parts_.config.period_ms);
+    // Nodes start their periods at different times: the first to checkpoint
+    // spares the others theirs (R2, ms).
+    auto stagger = period * (parts_.config.cluster.node_id % 8) / 8 + std::chrono::milliseconds(1);
+    std::size_t place = sources_.size();
+    sources_.push_back(CKPT_TRY(loop.add_timer(stagger, [this, period, place] {
+        if (auto timer = parts_.loop.add_timer(period, [this] { basic(); }))
+            sources_[place] = std::move(*timer);
+    })));
     return {};
 }
 
@@ -102,6 +153,8 @@ bool NodeLevel::wanted(const GuestInfo &guest) const {
 }
 
 void NodeLevel::look_for_guests() {
+    if (!node_)
+        return;
     auto found = parts_.backend.list();
     if (!found) {
         parts_.logger.error("listing the guests: {}", found.error().message());
@@ -144,6 +197,11 @@ void NodeLevel::protect(const GuestInfo &guest) {
         remember_refusal(guest, fmt::format("it is {}", to_string(guest.state)));
         return;
     }
+    if (parts_.steps)
+        if (auto admitted = parts_.steps->admit(guest); !admitted) {
+            remember_refusal(guest, admitted.error().context);
+            return;
+        }
     // On record before it can be suspended for the first time.
     std::vector<Uuid> on_record{guest.uuid};
     for (const GuestStatus &other : node_->guests())
@@ -172,7 +230,7 @@ void NodeLevel::remember_refusal(const GuestInfo &guest, const std::string &refu
 
 Result<std::vector<control::Guest>> NodeLevel::guests() {
     auto found = CKPT_TRY(parts_.backend.list());
-    auto handled = node_->guests();
+    auto handled = node_ ? node_->guests() : std::vector<GuestStatus>();
     std::vector<control::Guest> out;
     for (const GuestInfo &guest : found) {
         control::Guest one = report(guest);
@@ -206,13 +264,26 @@ Result<std::vector<control::Guest>> NodeLevel::guests() {
 // --- when
 
 Result<Sn> NodeLevel::checkpoint(std::shared_ptr<Call> waiter) {
-    Sn sn = CKPT_TRY(node_->request(CheckpointKind::manual));
+    if (!node_)
+        return fail(EBUSY, "a recovery is under way, or this node has not joined its cluster yet");
+    Sn wanted = parts_.steps ? CKPT_TRY(parts_.steps->ask(CheckpointKind::manual)) : 0;
+    Sn sn = CKPT_TRY(node_->request(CheckpointKind::manual, wanted));
     if (waiter)
         waiters_.push_back({sn, std::move(waiter)});
     return sn;
 }
 
 void NodeLevel::basic() {
+    if (!node_)
+        return;
+    if (parts_.steps) {
+        auto target = parts_.steps->ask(CheckpointKind::basic);
+        if (target && *target)
+            want(CheckpointKind::basic, *target);
+        else if (target)
+            parts_.logger.debug("basic checkpoint skipped: a forced one did this period's work");
+        return;
+    }
     if (node_->status().step != NodeStep::idle) {
         parts_.logger.info("basic checkpoint left out: the one before is still under way");
         return;
@@ -225,7 +296,7 @@ void NodeLevel::basic() {
 // --- who waits
 
 void NodeLevel::tell_waiters() {
-    if (waiters_.empty())
+    if (waiters_.empty() || !node_)
         return;
     std::uint64_t written = 0, left = 0;
     for (const GuestStatus &guest : node_->guests()) {
@@ -243,7 +314,7 @@ void NodeLevel::tell_waiters() {
 // kernel: ended here, started again by the service manager, and then recover()
 // resumes the guests (Rule R7).
 void NodeLevel::check_pause() {
-    if (!guests_may_be_suspended(node_->status().step)) {
+    if (!node_ || !guests_may_be_suspended(node_->status().step)) {
         pause_began_ = {};
         return;
     }
@@ -263,9 +334,20 @@ void NodeLevel::check_pause() {
 
 Status NodeLevel::close_intake(Sn sn) {
     // Here and not in cut(): no guest waits yet while this goes to the disk.
-    if (sn <= parts_.state.used_sn())
-        return {};
-    return parts_.state.use_sn(sn);
+    if (sn > parts_.state.used_sn())
+        CKPT_CHECK(parts_.state.use_sn(sn));
+    return parts_.steps ? parts_.steps->close_intake(sn) : Status();
+}
+
+Result<Sn> NodeLevel::cut(Sn sn) { return parts_.steps ? parts_.steps->cut(sn) : sn; }
+
+Result<Sn> NodeLevel::captured(Sn sn, Sn prev) {
+    return parts_.steps ? parts_.steps->captured(sn) : prev;
+}
+
+void NodeLevel::open_intake(Sn) {
+    if (parts_.steps)
+        parts_.steps->open_intake();
 }
 
 void NodeLevel::durable(const Manifest &manifest) {
@@ -287,12 +369,18 @@ void NodeLevel::durable(const Manifest &manifest) {
         waiter.call->answer(control::Json(report(manifest)));
         return true;
     });
+    if (parts_.steps) {
+        parts_.steps->durable(manifest);
+        parts_.steps->ended();
+    }
     collect_garbage();
 }
 
 void NodeLevel::failed(Sn sn, const Error &error, bool will_retry) {
     last_error_ = fmt::format("checkpoint {}: {}", sn, error.message());
     parts_.logger.error("{}{}", last_error_, will_retry ? "; trying again" : "");
+    if (parts_.steps)
+        parts_.steps->ended();
     if (will_retry)
         return;
     failed_++;
@@ -338,6 +426,8 @@ NodeLevel::Pin NodeLevel::pin(Sn sn) {
 
 std::function<Result<GcReport>(bool)> NodeLevel::collection() const {
     Sn pinned = pins_.empty() ? kNoSn : *pins_.begin();
+    if (parts_.steps) // Rule R13
+        pinned = std::min(pinned, parts_.steps->keep_from());
     return [&store = parts_.store, keep = parts_.config.keep, pinned](bool dry_run) {
         return ckpt::collect_garbage(store, keep, pinned, dry_run);
     };
@@ -363,9 +453,13 @@ void NodeLevel::collect_garbage() {
 }
 
 void NodeLevel::fill(control::StatusReply &status) const {
-    NodeStatus now = node_->status();
-    status.sn = now.indexes.sn;
-    status.activity = to_string(now.step);
+    if (node_) {
+        NodeStatus now = node_->status();
+        status.sn = now.indexes.sn;
+        status.activity = to_string(now.step);
+    } else {
+        status.activity = "recovering or joining";
+    }
     status.taken = taken_;
     status.failed = failed_;
     status.last_error = last_error_;

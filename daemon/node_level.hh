@@ -17,6 +17,7 @@
 #include "daemon/control_server.hh"
 #include "daemon/event_loop.hh"
 #include "daemon/node_state.hh"
+#include "daemon/node_steps.hh"
 #include "libckpt/node/node_checkpointer.hh"
 
 namespace ckpt {
@@ -33,6 +34,7 @@ class NodeLevel final : private NodeObserver {
         NodeState &state;
         ResumeGuard *guard; // none: nullptr
         const Config &config;
+        NodeSteps *steps; // null: a node alone
     };
 
     // Resumes what an earlier run left suspended, then starts to protect.
@@ -44,6 +46,18 @@ class NodeLevel final : private NodeObserver {
     Result<Sn> checkpoint(std::shared_ptr<Call> waiter);
     // Leaves those who wait without their checkpoint: the daemon ends.
     void abandon_waiters() { waiters_.clear(); }
+
+    // For the system level. Protects from now on, at these indexes; stop():
+    // no guest is protected any more, all run.
+    Status run(NodeIndexes indexes, std::uint32_t incarnation);
+    void stop();
+    // A checkpoint of at least index `target` is wanted.
+    void want(CheckpointKind kind, Sn target);
+    // No attempt is under way.
+    bool idle() const;
+    std::vector<std::string> protected_names() const;
+    // Xen's pause, not a suspend: they do nothing until it is taken back.
+    void pause_guests(bool pause);
 
     // All guests of the node, protected or not.
     Result<std::vector<control::Guest>> guests();
@@ -83,6 +97,9 @@ class NodeLevel final : private NodeObserver {
 
     // NodeObserver
     Status close_intake(Sn sn) override;
+    Result<Sn> cut(Sn sn) override;
+    Result<Sn> captured(Sn sn, Sn prev) override;
+    void open_intake(Sn sn) override;
     void durable(const Manifest &manifest) override;
     void failed(Sn sn, const Error &error, bool will_retry) override;
     void guest_primed(const Uuid &uuid) override;
@@ -90,7 +107,8 @@ class NodeLevel final : private NodeObserver {
     void verified(const VerifyResult &result) override;
 
     const Parts parts_;
-    std::unique_ptr<NodeCheckpointer> node_;
+    std::unique_ptr<NodeCheckpointer> node_; // null: stopped
+    EventLoop::Source node_source_;
     std::vector<EventLoop::Source> sources_;
     std::map<Uuid, Known> known_;
     std::vector<Waiter> waiters_;

@@ -41,7 +41,8 @@ void step(std::span<std::byte> memory, ProcessRegisters &registers) {
 
 Result<std::unique_ptr<GuestBackend>> start_process_guests(const Config &config) {
     auto backend = std::make_unique<ProcessBackend>();
-    for (std::uint64_t i = 1; i <= config.process_guests; i++) {
+    for (std::uint64_t n = 0; n < config.process_guests; n++) {
+        std::uint64_t i = config.process_first + n;
         ProcessGuestSpec spec;
         spec.name = fmt::format("p{}", i);
         spec.nr_pages = config.process_memory_mib * 1024 * 1024 / kPageSize;

@@ -35,6 +35,8 @@ void status(ControlServer &server, const RequestContext &context, CallPtr call) 
     reply.started_wall_ns = context.started_wall_ns;
     reply.period_ms = context.config.period_ms;
     context.node.fill(reply);
+    if (context.system)
+        reply.cluster = context.system->status();
     auto guests = context.node.guests();
     if (!guests)
         return call->answer(refuse(guests.error()));
@@ -101,6 +103,23 @@ Reply gc(const std::function<Result<GcReport>(bool)> &collect, bool dry_run) {
     return Json(report(*done, dry_run));
 }
 
+// A recovery as it would be, or one that begins.
+void recovery(const RequestContext &context, CallPtr call, bool begin) {
+    if (!context.system)
+        return call->answer(refuse(EOPNOTSUPP, "this node is alone: its configuration has no [cluster]"));
+    if (begin) {
+        auto begun = context.system->recover();
+        return call->answer(begun ? Reply(Json(context.system->status()))
+                                  : refuse(begun.error().code.value(), "{}", begun.error().context));
+    }
+    auto request = arguments<control::PlanRequest>(*call);
+    if (!request)
+        return;
+    auto plan = context.system->plan(request->lost);
+    call->answer(plan ? Reply(Json(*plan))
+                      : refuse(plan.error().code.value(), "{}", plan.error().context));
+}
+
 } // namespace
 
 tl::unexpected<Refused> refuse_sn(PageStore &store, Sn sn) {
@@ -131,6 +150,10 @@ void handle_requests(ControlServer &server, const RequestContext &context) {
                        [&store, request](Call &) { return show(store, request->sn); });
     });
     handle_restore(server, context);
+    server.handle(control::kPlan,
+                  [context](CallPtr call) { recovery(context, std::move(call), false); });
+    server.handle(control::kRecover,
+                  [context](CallPtr call) { recovery(context, std::move(call), true); });
     server.handle(control::kVerify, [&server, &store](CallPtr call) {
         server.run(std::move(call), [&store](Call &running) { return verify(store, running); });
     });

@@ -9,6 +9,7 @@
 #include "daemon/config.hh"
 #include "daemon/control_server.hh"
 #include "daemon/node_level.hh"
+#include "daemon/system/system_level.hh"
 
 namespace ckpt {
 
@@ -18,6 +19,7 @@ struct RequestContext {
     GuestBackend &backend;
     const Config &config;
     std::uint64_t started_wall_ns;
+    SystemLevel *system; // null: a node alone
 };
 
 // The request's arguments as a T; else the refusal is answered.

@@ -13,7 +13,7 @@ namespace {
 using control::Json;
 using Entries = std::vector<GuestEntry>;
 
-struct Restore {
+struct Restoration {
     PageStore &store;
     Call &call;
     control::RestoreRequest request;
@@ -21,7 +21,7 @@ struct Restore {
 };
 
 // The guests of the checkpoint that are asked for.
-tl::expected<Entries, Refused> chosen(const Restore &restore) {
+tl::expected<Entries, Refused> chosen(const Restoration &restore) {
     auto manifest = restore.store.manifest(restore.request.sn);
     if (!manifest)
         return manifest.error().is(ENOENT) ? refuse_sn(restore.store, restore.request.sn)
@@ -43,7 +43,7 @@ tl::expected<Entries, Refused> chosen(const Restore &restore) {
     return entries;
 }
 
-tl::expected<control::RestoredGuest, Refused> write_stream(const Restore &restore,
+tl::expected<control::RestoredGuest, Refused> write_stream(const Restoration &restore,
                                                            const GuestEntry &entry, int fd) {
     auto image = restore.store.open_image(restore.request.sn, entry.uuid);
     if (!image)
@@ -58,7 +58,7 @@ tl::expected<control::RestoredGuest, Refused> write_stream(const Restore &restor
     return control::RestoredGuest{entry.uuid.to_string(), entry.name, bytes};
 }
 
-tl::expected<void, Refused> check_absent(const Restore &restore, const Entries &entries) {
+tl::expected<void, Refused> check_absent(const Restoration &restore, const Entries &entries) {
     for (const GuestEntry &entry : entries) {
         if (entry.kind == GuestKind::process)
             return refuse(EOPNOTSUPP,
@@ -77,7 +77,7 @@ tl::expected<void, Refused> check_absent(const Restore &restore, const Entries &
     return {};
 }
 
-tl::expected<control::RestoredGuest, Refused> start_paused(const Restore &restore,
+tl::expected<control::RestoredGuest, Refused> start_paused(const Restoration &restore,
                                                            const GuestEntry &entry) {
     tl::expected<control::RestoredGuest, Refused> written;
     auto done = run_xl({"restore", "-p", "/proc/self/fd/0"}, [&](int fd) -> Status {
@@ -94,7 +94,7 @@ tl::expected<control::RestoredGuest, Refused> start_paused(const Restore &restor
 
 // All of them or none: they stay paused until the last one is there, and then
 // run on together, as they were suspended together.
-Reply by_xl(const Restore &restore, const Entries &entries) {
+Reply by_xl(const Restoration &restore, const Entries &entries) {
     if (auto absent = check_absent(restore, entries); !absent)
         return tl::unexpected(absent.error());
     control::RestoreReply reply{restore.request.sn, {}};
@@ -115,7 +115,7 @@ Reply by_xl(const Restore &restore, const Entries &entries) {
     return Json(reply);
 }
 
-Reply to_descriptor(const Restore &restore, const Entries &entries, Fd fd) {
+Reply to_descriptor(const Restoration &restore, const Entries &entries, Fd fd) {
     if (!fd)
         return refuse(EBADF, "no descriptor came with the request");
     auto written = write_stream(restore, entries[0], fd.get());
@@ -137,7 +137,7 @@ void handle_restore(ControlServer &server, const RequestContext &context) {
         server.run(std::move(call), [&store = context.store, pin = context.node.pin(request->sn),
                                      request = std::move(*request),
                                      running = std::move(*running)](Call &ran) -> Reply {
-            Restore restore{store, ran, request, running};
+            Restoration restore{store, ran, request, running};
             auto entries = chosen(restore);
             if (!entries)
                 return tl::unexpected(entries.error());

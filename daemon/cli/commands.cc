@@ -96,6 +96,15 @@ Parsed parse_gc(Words &words, Invocation &invocation) {
     return parsed;
 }
 
+// Names of nodes up to the end.
+Parsed parse_plan(Words &words, Invocation &invocation) {
+    control::PlanRequest request;
+    while (words.more())
+        request.lost.emplace_back(words.take());
+    invocation.arguments = request;
+    return {};
+}
+
 // Gives the reply to `render` as the struct that the protocol says it is.
 template <typename Message, int (*render)(const Message &, std::ostream &)>
 int render_as(const control::Json &reply, std::ostream &out) {
@@ -126,6 +135,10 @@ constexpr Command kCommands[] = {
      parse_nothing, render_as<control::VerifyReply, render_verify>},
     {"gc", "", "gc [ --dry-run ]", "drop what retention does not keep", control::kGc, parse_gc,
      render_as<control::GcReply, render_gc>},
+    {"plan", "", "plan [ NODE ]...", "what a recovery would do, if these nodes were lost",
+     control::kPlan, parse_plan, render_as<control::PlanReply, render_plan>},
+    {"recover", "", "recover", "begin the recovery from the nodes that are lost",
+     control::kRecover, parse_nothing, render_as<control::Cluster, render_cluster>},
 };
 
 } // namespace

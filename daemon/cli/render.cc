@@ -107,6 +107,8 @@ int render_status(const StatusReply &reply, std::ostream &out) {
     if (const Verification &verified = reply.verification; verified.compared)
         print(out, "    verified {} pages: {} wrong, {} written by others after the cut\n",
               verified.compared, verified.differing, verified.written_by_others);
+    if (reply.cluster.node_id)
+        render_cluster(reply.cluster, out);
     const Store &store = reply.store;
     print(out, "store {}\n    checkpoints {}", store.directory, store.checkpoints);
     if (store.checkpoints)

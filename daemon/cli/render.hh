@@ -22,6 +22,8 @@ int render_restore(const control::RestoreReply &reply, std::ostream &out);
 // 1 if anything is damaged.
 int render_verify(const control::VerifyReply &reply, std::ostream &out);
 int render_gc(const control::GcReply &reply, std::ostream &out);
+int render_cluster(const control::Cluster &cluster, std::ostream &out);
+int render_plan(const control::PlanReply &reply, std::ostream &out);
 
 // "0", "850 us", "17.3 ms", "1.25 s".
 std::string duration_text(std::uint64_t ns);

@@ -23,6 +23,8 @@ inline constexpr const char *kShow = "show";             // ShowRequest -> Check
 inline constexpr const char *kRestore = "restore";       // RestoreRequest -> RestoreReply
 inline constexpr const char *kVerify = "verify";         // -> VerifyReply
 inline constexpr const char *kGc = "gc";                 // GcRequest -> GcReply
+inline constexpr const char *kPlan = "plan";             // PlanRequest -> PlanReply
+inline constexpr const char *kRecover = "recover";       // -> Cluster
 
 struct Progress {
     std::string stage;
@@ -62,6 +64,35 @@ struct Verification {
     std::uint64_t written_by_others = 0; // rings and such, written after the cut
 };
 
+// A node of the cluster, as the coordination store has it.
+struct Member {
+    std::uint64_t id = 0;
+    std::string name;
+    bool alive = false; // has its lease
+    bool leads = false; // this node, and it leads recoveries
+    std::uint64_t sn = 0, durable = 0; // as it told last
+};
+
+struct Cluster {
+    std::uint64_t id = 0, node_id = 0; // node_id 0: a node alone
+    std::string mode;          // ms, bcs
+    bool joined = false;
+    std::string etcd;          // why it does not answer; empty: it does
+    std::string refusal;       // why this node is not let in
+    std::string recovery;      // none, gathering, decided
+    std::string stuck;         // why it does not get on
+    bool automatic = true;     // recoveries begin by themselves
+    std::uint64_t incarnation = 0;
+    std::uint64_t captured = 0, durable = 0;
+    bool frozen = false;
+    std::uint64_t held_frames = 0, log_frames = 0, log_lost = 0;
+    std::uint64_t forced = 0, basic = 0; // durable checkpoints of this run; basic: and manual
+    std::string cause;         // of the newest forced one
+    std::uint64_t recoveries = 0, recovery_ns = 0; // of this run; the newest's time on this node
+    std::uint64_t replayed = 0; // frames given to guests again after a rollback
+    std::vector<Member> members;
+};
+
 struct StatusReply {
     std::string version, node, backend;
     std::int64_t pid = 0;
@@ -73,7 +104,31 @@ struct StatusReply {
     std::string last_error;      // why the newest checkpoint failed, if it did
     Verification verification;
     Store store;
+    Cluster cluster;
     std::vector<Guest> guests;
+};
+
+struct PlanRequest {
+    std::vector<std::string> lost; // names of nodes; none: those without a lease
+};
+
+// What becomes of the guests that began on one node.
+struct PlannedGroup {
+    std::uint64_t group = 0, node = 0; // where they run after it
+    bool goes_back = false;            // else they keep their present state
+    std::uint64_t checkpoint = 0;
+    std::uint64_t lost_ns = 0;         // of their work, as of now
+    std::uint64_t bytes = 0, frames = 0; // to be read, to be replayed
+    std::vector<std::string> guests;
+};
+
+struct PlanReply {
+    std::uint64_t incarnation = 0;
+    std::uint64_t line = 0;
+    std::uint64_t limiting = 0; // the node without which the line could be newer; 0: none
+    std::vector<std::uint64_t> lost;
+    std::vector<std::uint64_t> unprotected; // groups that have no checkpoint at all: gone
+    std::vector<PlannedGroup> groups;
 };
 
 struct GuestsReply {
@@ -179,8 +234,15 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Guest, uuid, name, domid, kind, state, tracki
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Store, directory, bytes, free_bytes, checkpoints, oldest_sn,
                                    newest_sn, keep)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Verification, compared, differing, written_by_others)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Member, id, name, alive, leads, sn, durable)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Cluster, id, node_id, mode, joined, etcd, refusal, recovery, stuck,
+                                   automatic, incarnation, captured, durable, frozen, held_frames, log_frames,
+                                   log_lost, forced, basic, cause, recoveries, recovery_ns, replayed, members)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(StatusReply, version, node, backend, pid, started_wall_ns, sn,
-                                   period_ms, activity, taken, failed, last_error, verification, store, guests)
+                                   period_ms, activity, taken, failed, last_error, verification, store, cluster, guests)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PlanRequest, lost)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PlannedGroup, group, node, goes_back, checkpoint, lost_ns, bytes, frames, guests)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PlanReply, incarnation, line, limiting, lost, unprotected, groups)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GuestsReply, guests)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Times, suspend_ns, registers_ns, memory_ns, disk_ns, channel_ns,
                                    resume_ns, stopped_ns)

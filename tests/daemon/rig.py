@@ -56,6 +56,7 @@ class Node:
         self.log = os.path.join(self.folder, "log")
         self.config = os.path.join(self.folder, "tlckptd.conf")
         self.process = None
+        self.name = "n1"
         self.settings = {"checkpoint": {"staging_mib": 16}, "protect": {"poll_ms": 100},
                          "process": {"guests": 2, "memory_mib": 4}, "store": {"keep": 0}}
         for section, keys in settings.items():
@@ -73,7 +74,7 @@ class Node:
 
     def write_config(self):
         self.settings["store"].setdefault("directory", self.store)
-        lines = ['node = "n1"', 'backend = "process"', 'log_level = "debug"',
+        lines = [f'node = "{self.name}"', 'backend = "process"', 'log_level = "debug"',
                  f'state_directory = "{self.folder}/state"', f'socket = "{self.socket}"']
         for section, keys in self.settings.items():
             lines.append(f"[{section}]")
