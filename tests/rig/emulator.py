@@ -26,12 +26,14 @@ BAD_LINE = re.compile(
 class Emulator:
     """Lives in its own folder: in/ and out/ are shared with its Dom0 by 9p."""
 
-    def __init__(self, folder, node, images, memory_mib, store_mib, small_mib):
+    def __init__(self, folder, node, images, memory_mib, store_mib, small_mib, wire=None, shared=None):
         self.folder = folder
         self.node = node
         self.images = images
         self.memory_mib = memory_mib
         self.disks = [("store", store_mib), ("small", small_mib)]
+        self.wire = wire      # the socket of the wire between nodes, eth0 of this one
+        self.shared = shared  # a folder of the host that all nodes see
         self.process = None
         shutil.rmtree(folder, ignore_errors=True)
         for name in ("in", "out"):
@@ -55,6 +57,14 @@ class Emulator:
         for tag, mode in (("in", "on"), ("out", "off")):
             command += ["-virtfs", f"local,path={self.path(tag)},mount_tag={tag},"
                                    f"security_model=none,multidevs=remap,readonly={mode}"]
+        if self.shared:
+            command += ["-virtfs", f"local,path={self.shared},mount_tag=shared,security_model=none,multidevs=remap"]
+        if self.wire:
+            mac = f"52:54:00:00:00:{self.node:02x}"
+            command += ["-netdev", f"stream,id=wire,server=off,addr.type=unix,addr.path={self.wire}",
+                        "-device", f"virtio-net-pci,netdev=wire,mac={mac},host_mtu=1600",
+                        # The host's services (etcd), as 10.0.2.2; not on the wire.
+                        "-netdev", "user,id=host", "-device", "virtio-net-pci,netdev=host"]
         if shell:
             command += ["-serial", "mon:stdio"]
         else:
@@ -63,6 +73,8 @@ class Emulator:
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL"] + command,
             stdin=None if shell else subprocess.DEVNULL, start_new_session=not shell)
+        with open(self.path("pid"), "w", encoding="utf-8") as stream:
+            stream.write(f"{self.process.pid}\n")
 
     def stop(self):
         if self.process and self.process.poll() is None:
