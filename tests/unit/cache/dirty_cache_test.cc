@@ -55,6 +55,20 @@ TEST(DirtyCache, ShrinkTakesTheLongestIdleFirst) {
     EXPECT_EQ(replaced.count(), 5u);
 }
 
+TEST(DirtyCache, ShrinkIdleSparesWhatTheLatestRoundFound) {
+    DirtyCache cache = make_cache(1000, {.target_pages = 100, .max_pages = 100, .idle_rounds = 2});
+    PageSet replaced(1000);
+    cache.round(pages(1000, {1, 2, 3, 4}), replaced);
+    cache.round(pages(1000, {3, 10, 11}), replaced);
+    cache.shrink_idle(5, replaced);
+    EXPECT_EQ(cache.size(), 5u);
+    EXPECT_EQ(replaced.count(), 1u);
+    cache.shrink_idle(0, replaced);
+    EXPECT_EQ(cache.size(), 3u);
+    EXPECT_EQ(replaced.count(), 3u);
+    EXPECT_FALSE(replaced.contains(3) || replaced.contains(10) || replaced.contains(11));
+}
+
 TEST(DirtyCache, ARoundAboveTheMaximumIsCutDown) {
     DirtyCache cache = make_cache(4096, {.target_pages = 10, .max_pages = 100, .idle_rounds = 3});
     PageSet all(4096), replaced(4096);
