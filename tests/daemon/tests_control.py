@@ -133,7 +133,7 @@ def test_clients_that_leave():
 
 def test_descriptors_nobody_asked_for():
     with Node() as node:
-        node.start()
+        node.start_primed()  # which opens files
         before = len(os.listdir(f"/proc/{node.process.pid}/fd"))
         raw = Raw(node)
         with open("/dev/null", "wb") as null:
