@@ -7,7 +7,7 @@ rig-programs := $(O)/bin/tlckpt-suspend-watch
 
 .PHONY: rig rig-shell
 rig: all $(rig-programs)
-	tests/rig/run -O $(O) -v $(SCENARIO)
+	tests/rig/run -O $(O) -v $(addprefix --set ,$(SET)) $(SCENARIO)
 
 rig-shell: all $(rig-programs)
 	tests/rig/run -O $(O) --shell
