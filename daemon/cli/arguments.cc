@@ -25,7 +25,7 @@ std::string_view without_dashes(std::string_view word) {
 // Options before the object. True when one says that nothing else is wanted.
 tl::expected<bool, UsageError> parse_options(Words &words, Invocation &invocation) {
     static constexpr std::string_view names[] = {"json", "pretty",     "socket", "Version",
-                                                 "help", "statistics", "s"};
+                                                 "help", "statistics", "s",      "batch"};
     while (words.more() && words.peek().starts_with('-')) {
         std::string word = words.take();
         auto which = match("Option", word, names);
@@ -52,6 +52,13 @@ tl::expected<bool, UsageError> parse_options(Words &words, Invocation &invocatio
         case 6: // as iproute2's tools
             invocation.statistics = true;
             break;
+        case 7: {
+            auto path = words.value(word);
+            if (!path)
+                return tl::unexpected(path.error());
+            invocation.batch = *path;
+            return true;
+        }
         default:
             return true;
         }
@@ -123,6 +130,8 @@ tl::expected<Invocation, UsageError> parse_command_line(std::vector<std::string>
     auto ends = parse_options(words, invocation);
     if (!ends)
         return tl::unexpected(ends.error());
+    if (*ends && !invocation.batch.empty() && words.more())
+        return wrong("argument \"{}\" is one too many: the batch has the commands", words.peek());
     if (*ends)
         return invocation;
     if (!words.more())
@@ -157,7 +166,9 @@ tl::expected<Invocation, UsageError> parse_command_line(std::vector<std::string>
 void print_usage(std::ostream &out, std::span<const Command> commands) {
     out << "Usage: tlckptctl [ OPTIONS ] OBJECT ...\n"
            "       OPTIONS := { -j[son] | -p[retty] | -s[tatistics] | -so[cket] PATH |\n"
-           "                    -V[ersion] | -h[elp] }\n\n";
+           "                    -V[ersion] | -h[elp] }\n"
+           "       tlckptctl [ OPTIONS ] -b[atch] FILE   a command on each line; \"-\": standard "
+           "input\n\n";
     for (const Command &command : commands)
         if (*command.usage)
             out << fmt::format("  {:<44} {}\n", command.usage, command.help);

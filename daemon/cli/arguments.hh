@@ -55,12 +55,13 @@ struct Command {
 };
 
 struct Invocation {
-    const Command *command = nullptr; // null: only help or the version is wanted
+    const Command *command = nullptr; // null: help, the version or a batch is wanted
     bool version = false;
     bool json = false, pretty = false, statistics = false;
     std::string socket = control::kDefaultSocket;
     control::Json arguments = control::Json::object();
-    std::string to; // restore's file, "-" for standard output; empty: none
+    std::string batch; // file with a command on each line; empty: none
+    std::string to;    // restore's file, "-" for standard output; empty: none
 };
 
 tl::expected<Invocation, UsageError> parse_command_line(std::vector<std::string> arguments,

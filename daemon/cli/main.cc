@@ -2,8 +2,11 @@
 // tlckptctl: exit 0 done, 1 the daemon refused or failed, 2 it could not be
 // reached, 255 wrong usage (as iproute2).
 #include <cstdio>
+#include <fstream>
 #include <iostream>
+#include <iterator>
 #include <optional>
+#include <sstream>
 
 #include <fmt/format.h>
 
@@ -74,6 +77,35 @@ int run(const cli::Invocation &invocation) {
     return print_reply(invocation, *reply);
 }
 
+// A command on each line, with the options of `all` too; ends at the first that fails.
+int run_batch(const cli::Invocation &all) {
+    std::ifstream file;
+    if (all.batch != "-")
+        file.open(all.batch);
+    if (all.batch != "-" && !file)
+        return error(kUsage, fmt::format("can't read {}", all.batch));
+    std::istream &in = all.batch == "-" ? std::cin : file;
+    std::string line;
+    for (int number = 1; std::getline(in, line); number++) {
+        std::istringstream text(line.substr(0, line.find('#')));
+        std::vector<std::string> words{std::istream_iterator<std::string>(text), {}};
+        if (words.empty())
+            continue;
+        auto one = cli::parse_command_line(std::move(words), cli::commands());
+        if (!one || !one->command)
+            return error(kUsage, fmt::format("line {}: {}", number,
+                                             one ? "a command is wanted" : one.error()));
+        one->json |= all.json;
+        one->pretty |= all.pretty;
+        one->statistics |= all.statistics;
+        if (all.socket != control::kDefaultSocket)
+            one->socket = all.socket;
+        if (int code = run(*one))
+            return code;
+    }
+    return kDone;
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -86,6 +118,8 @@ int main(int argc, char **argv) {
     }
     if (invocation->version)
         fmt::print("tlckptctl {}\n", control::kVersion);
+    else if (!invocation->batch.empty())
+        return run_batch(*invocation);
     else if (!invocation->command)
         cli::print_usage(std::cout, cli::commands());
     else

@@ -58,6 +58,10 @@ TEST(CommandLine, Options) {
     EXPECT_TRUE(parse({"-V"})->version);
     EXPECT_TRUE(parse({"-json", "status"})->json);
     EXPECT_EQ(parse({"-h"})->command, nullptr);
+    EXPECT_EQ(parse({"-j", "-b", "steps"})->batch, "steps");
+    EXPECT_TRUE(parse({"-j", "-b", "steps"})->json);
+    EXPECT_EQ(refusal({"-b"}), "\"-b\" wants a value");
+    EXPECT_THAT(refusal({"-b", "steps", "status"}), HasSubstr("is one too many"));
     EXPECT_THAT(refusal({"-x", "status"}), HasSubstr("Option \"-x\" is unknown"));
     EXPECT_EQ(refusal({"-so"}), "\"-so\" wants a value");
     EXPECT_THAT(refusal({}), HasSubstr("what is to be done"));
