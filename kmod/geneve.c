@@ -11,19 +11,18 @@
 #include <net/dst_metadata.h>
 #include <net/geneve.h>
 #include <net/rtnetlink.h>
+#include <tlckpt/carrier.h>
 
 #include "compat.h"
 #include "tlckpt_priv.h"
 #include "trace.h"
 
-/* RFC 8926: 0xff00..0xffff are for experiments. */
-#define OPTION_CLASS 0xff00
-#define OPTION_TYPE 0x53
-
 struct stamp_option {
 	struct geneve_opt header;
 	u8 stamp[TLCKPT_STAMP_LEN];
 } __packed;
+
+static_assert(sizeof(struct stamp_option) == TLCKPT_OPTION_LEN);
 
 static void option_fill(struct ip_tunnel_info *info, unsigned int before,
 			const struct tlckpt_pub *pub)
@@ -31,8 +30,8 @@ static void option_fill(struct ip_tunnel_info *info, unsigned int before,
 	struct stamp_option *option = (void *)((u8 *)ip_tunnel_info_opts(info) + before);
 
 	memset(&option->header, 0, sizeof(option->header));
-	option->header.opt_class = htons(OPTION_CLASS);
-	option->header.type = OPTION_TYPE;
+	option->header.opt_class = htons(TLCKPT_OPTION_CLASS);
+	option->header.type = TLCKPT_OPTION_TYPE;
 	option->header.length = TLCKPT_STAMP_LEN / 4;
 	memcpy(option->stamp, pub->wire, TLCKPT_STAMP_LEN);
 	info->options_len = before + sizeof(*option);
@@ -136,26 +135,10 @@ static unsigned int geneve_stamp(struct tlckpt_link *link, struct sk_buff *skb,
 static int geneve_peek(struct sk_buff *skb, const u8 **wire)
 {
 	const struct ip_tunnel_info *info = skb_tunnel_info(skb);
-	const struct geneve_opt *option;
-	int left, len;
 
 	if (!info || info->mode & IP_TUNNEL_INFO_TX || !info->options_len)
 		return 0;
-	option = (const struct geneve_opt *)(info + 1);
-	for (left = info->options_len; left >= (int)sizeof(*option); left -= len) {
-		len = sizeof(*option) + option->length * 4;
-		if (len > left)
-			return -EINVAL;
-		if (option->opt_class == htons(OPTION_CLASS) &&
-		    (option->type & 0x7f) == OPTION_TYPE) {
-			if (len != sizeof(struct stamp_option))
-				return -EINVAL;
-			*wire = ((const struct stamp_option *)option)->stamp;
-			return 1;
-		}
-		option = (const void *)((const u8 *)option + len);
-	}
-	return 0;
+	return tlckpt_option_find((const u8 *)(info + 1), info->options_len, wire);
 }
 
 /* The metadata is this frame's own; without options sn stays out of OVS flow keys. */

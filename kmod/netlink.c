@@ -7,20 +7,21 @@
 #include "netlink_gen.h"
 #include "tlckpt_priv.h"
 
-/* Checks an attribute that a request needs and parses its nest. */
-static int nest_of(struct genl_info *info, int which, int max, const struct nla_policy *policy,
-		   struct nlattr **tb)
-{
-	if (GENL_REQ_ATTR_CHECK(info, which))
-		return -EINVAL;
-	return nla_parse_nested(tb, max, info->attrs[which], policy, info->extack);
-}
-
-static int refuse(struct genl_info *info, int err, const char *text)
+/* Returns @err and says why: @text, which is static. */
+int tlckpt_nl_refuse(struct genl_info *info, int err, const char *text)
 {
 	if (info->extack)
 		info->extack->_msg = text;
 	return err;
+}
+
+/* Checks an attribute that a request needs and parses its nest. */
+int tlckpt_nl_nest(struct genl_info *info, int which, int max, const struct nla_policy *policy,
+		   struct nlattr **tb)
+{
+	if (GENL_REQ_ATTR_CHECK(info, which))
+		return tlckpt_nl_refuse(info, -EINVAL, "the request lacks what it is about");
+	return nla_parse_nested(tb, max, info->attrs[which], policy, info->extack);
 }
 
 /* ---- node ---- */
@@ -55,7 +56,7 @@ static int node_create(struct tlckpt_net *tn, struct nlattr **tb, struct genl_in
 	};
 
 	if (!tb[TLCKPT_A_NODE_ID] || !tb[TLCKPT_A_NODE_KEY])
-		return refuse(info, -EINVAL, "a new node needs its id and the cluster's key");
+		return tlckpt_nl_refuse(info, -EINVAL, "a new node needs its id and the cluster's key");
 	config_update(&config, tb);
 	tn->grace_ms = 10000;
 	tn->log_max = 16 << 20;
@@ -70,30 +71,35 @@ static int node_create(struct tlckpt_net *tn, struct nlattr **tb, struct genl_in
 static int node_change(struct tlckpt_net *tn, struct nlattr **tb, struct genl_info *info)
 {
 	struct tlckpt_config config = tn->proto.config;
+	const struct tlckpt_cluster before = tn->cluster;
+	int err;
 
 	if (tb[TLCKPT_A_NODE_INCARNATION] || tb[TLCKPT_A_NODE_SN])
-		return refuse(info, -EBUSY,
+		return tlckpt_nl_refuse(info, -EBUSY,
 			      "incarnation and sn of a running node change by its steps only");
 	if (tb[TLCKPT_A_NODE_ID] && nla_get_u16(tb[TLCKPT_A_NODE_ID]) != config.node)
-		return refuse(info, -EBUSY, "the node has another id: delete it first");
-	if (tb[TLCKPT_A_NODE_KEY]) {
-		tlckpt_cluster_init(&tn->cluster, nla_data(tb[TLCKPT_A_NODE_KEY]),
-				    tn->cluster.id);
-		tlckpt_peers_free(tn);
-	}
-	if (tb[TLCKPT_A_NODE_CLUSTER]) {
+		return tlckpt_nl_refuse(info, -EBUSY, "the node has another id: delete it first");
+	if (tb[TLCKPT_A_NODE_KEY])
+		tlckpt_cluster_init(&tn->cluster, nla_data(tb[TLCKPT_A_NODE_KEY]), before.id);
+	if (tb[TLCKPT_A_NODE_CLUSTER])
 		tn->cluster.id = nla_get_u32(tb[TLCKPT_A_NODE_CLUSTER]);
+	config_update(&config, tb);
+	err = tlckpt_engine_configure(tn, &config);
+	if (err) {
+		tn->cluster = before;
+	} else if (tb[TLCKPT_A_NODE_KEY] || tb[TLCKPT_A_NODE_CLUSTER]) {
+		/* Hooks that still read the old key may remember a stamp made with it. */
+		synchronize_rcu();
 		tlckpt_peers_free(tn);
 	}
-	config_update(&config, tb);
-	return tlckpt_engine_configure(tn, &config);
+	return err;
 }
 
 int tlckpt_nl_node_set(struct sk_buff *skb, struct genl_info *info)
 {
 	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
 	struct nlattr *tb[TLCKPT_A_NODE_MAX + 1];
-	int err = nest_of(info, TLCKPT_A_NODE, TLCKPT_A_NODE_MAX, tlckpt_node_policy, tb);
+	int err = tlckpt_nl_nest(info, TLCKPT_A_NODE, TLCKPT_A_NODE_MAX, tlckpt_node_policy, tb);
 
 	if (err)
 		return err;
@@ -119,7 +125,7 @@ int tlckpt_nl_node_del(struct sk_buff *skb, struct genl_info *info)
 	rtnl_lock();
 	mutex_lock(&tn->mutex);
 	if (!rcu_access_pointer(tn->pub)) {
-		err = refuse(info, -ENOENT, "this network namespace is no node");
+		err = tlckpt_nl_refuse(info, -ENOENT, "this network namespace is no node");
 	} else {
 		list_for_each_entry_safe(link, next, &tn->links, list)
 			tlckpt_link_del(tn, link);
@@ -136,165 +142,6 @@ int tlckpt_nl_node_del(struct sk_buff *skb, struct genl_info *info)
 	return err;
 }
 
-/* ---- ports, links, exempt addresses ---- */
-
-/* The device that a nest's ifindex names; RTNL. */
-static struct net_device *device_of(struct genl_info *info, const struct nlattr *ifindex)
-{
-	struct net_device *dev;
-
-	if (!ifindex) {
-		refuse(info, -EINVAL, "an interface index is needed");
-		return ERR_PTR(-EINVAL);
-	}
-	dev = __dev_get_by_index(genl_info_net(info), nla_get_u32(ifindex));
-	if (!dev) {
-		NL_SET_ERR_MSG_ATTR(info->extack, ifindex, "no such interface in this namespace");
-		return ERR_PTR(-ENODEV);
-	}
-	return dev;
-}
-
-int tlckpt_nl_port_add(struct sk_buff *skb, struct genl_info *info)
-{
-	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
-	struct nlattr *tb[TLCKPT_A_PORT_MAX + 1];
-	struct net_device *dev;
-	int err = nest_of(info, TLCKPT_A_PORT, TLCKPT_A_PORT_MAX, tlckpt_port_policy, tb);
-
-	if (err)
-		return err;
-	rtnl_lock();
-	dev = device_of(info, tb[TLCKPT_A_PORT_IFINDEX]);
-	err = IS_ERR(dev) ? PTR_ERR(dev) : tlckpt_port_add(tn, dev, false, info->extack);
-	rtnl_unlock();
-	return err;
-}
-
-int tlckpt_nl_port_del(struct sk_buff *skb, struct genl_info *info)
-{
-	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
-	struct nlattr *tb[TLCKPT_A_PORT_MAX + 1];
-	struct tlckpt_port *port;
-	struct net_device *dev;
-	int err = nest_of(info, TLCKPT_A_PORT, TLCKPT_A_PORT_MAX, tlckpt_port_policy, tb);
-
-	if (err)
-		return err;
-	rtnl_lock();
-	dev = device_of(info, tb[TLCKPT_A_PORT_IFINDEX]);
-	port = IS_ERR(dev) ? NULL : tlckpt_port_find(tn, dev->ifindex);
-	if (IS_ERR(dev))
-		err = PTR_ERR(dev);
-	else if (!port)
-		err = refuse(info, -ENOENT, "the interface is not a port");
-	else if (port->automatic)
-		err = refuse(info, -EBUSY, "a guest's own vif is a port as long as it is there");
-	else
-		tlckpt_port_del(tn, port);
-	rtnl_unlock();
-	return err;
-}
-
-static int link_config(struct tlckpt_link_config *config, struct nlattr **tb,
-		       struct genl_info *info)
-{
-	memset(config, 0, sizeof(*config));
-	if (tb[TLCKPT_A_LINK_CARRIER])
-		config->carrier = nla_get_u8(tb[TLCKPT_A_LINK_CARRIER]);
-	if (tb[TLCKPT_A_LINK_REMOTE4] && tb[TLCKPT_A_LINK_REMOTE6])
-		return refuse(info, -EINVAL, "one remote, IPv4 or IPv6");
-	if (tb[TLCKPT_A_LINK_REMOTE4]) {
-		config->family = AF_INET;
-		config->remote4 = nla_get_be32(tb[TLCKPT_A_LINK_REMOTE4]);
-	} else if (tb[TLCKPT_A_LINK_REMOTE6]) {
-		config->family = AF_INET6;
-		config->remote6 = nla_get_in6_addr(tb[TLCKPT_A_LINK_REMOTE6]);
-	}
-	if (tb[TLCKPT_A_LINK_VNI])
-		config->vni = nla_get_u32(tb[TLCKPT_A_LINK_VNI]);
-	if (config->carrier == TLCKPT_CARRIER_SHIM && (config->family || config->vni))
-		return refuse(info, -EINVAL, "a remote and a vni are for the carrier geneve only");
-	return 0;
-}
-
-int tlckpt_nl_link_add(struct sk_buff *skb, struct genl_info *info)
-{
-	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
-	struct nlattr *tb[TLCKPT_A_LINK_MAX + 1];
-	struct tlckpt_link_config config;
-	struct net_device *dev;
-	int err = nest_of(info, TLCKPT_A_LINK, TLCKPT_A_LINK_MAX, tlckpt_link_policy, tb);
-
-	if (!err)
-		err = link_config(&config, tb, info);
-	if (err)
-		return err;
-	rtnl_lock();
-	dev = device_of(info, tb[TLCKPT_A_LINK_IFINDEX]);
-	err = IS_ERR(dev) ? PTR_ERR(dev) : tlckpt_link_add(tn, dev, &config, info->extack);
-	rtnl_unlock();
-	return err;
-}
-
-int tlckpt_nl_link_del(struct sk_buff *skb, struct genl_info *info)
-{
-	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
-	struct nlattr *tb[TLCKPT_A_LINK_MAX + 1];
-	struct tlckpt_link *link;
-	struct net_device *dev;
-	int err = nest_of(info, TLCKPT_A_LINK, TLCKPT_A_LINK_MAX, tlckpt_link_policy, tb);
-
-	if (err)
-		return err;
-	rtnl_lock();
-	dev = device_of(info, tb[TLCKPT_A_LINK_IFINDEX]);
-	link = IS_ERR(dev) ? NULL : tlckpt_link_find(tn, dev->ifindex);
-	if (IS_ERR(dev))
-		err = PTR_ERR(dev);
-	else if (!link)
-		err = refuse(info, -ENOENT, "the interface is not a link");
-	else
-		tlckpt_link_del(tn, link);
-	rtnl_unlock();
-	return err;
-}
-
-int tlckpt_nl_exempt_add(struct sk_buff *skb, struct genl_info *info)
-{
-	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
-	const u8 *address;
-	int err;
-
-	if (GENL_REQ_ATTR_CHECK(info, TLCKPT_A_EXEMPT))
-		return -EINVAL;
-	address = nla_data(info->attrs[TLCKPT_A_EXEMPT]);
-	if (!is_valid_ether_addr(address))
-		return refuse(info, -EINVAL, "not a unicast address");
-	rtnl_lock();
-	err = xa_insert(&tn->exempt, tlckpt_exempt_key(address), xa_mk_value(1), GFP_KERNEL);
-	if (!err)
-		WRITE_ONCE(tn->nr_exempt, tn->nr_exempt + 1);
-	rtnl_unlock();
-	return err == -EBUSY ? refuse(info, -EEXIST, "the address is exempt already") : err;
-}
-
-int tlckpt_nl_exempt_del(struct sk_buff *skb, struct genl_info *info)
-{
-	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
-	int err = 0;
-
-	if (GENL_REQ_ATTR_CHECK(info, TLCKPT_A_EXEMPT))
-		return -EINVAL;
-	rtnl_lock();
-	if (xa_erase(&tn->exempt, tlckpt_exempt_key(nla_data(info->attrs[TLCKPT_A_EXEMPT]))))
-		WRITE_ONCE(tn->nr_exempt, tn->nr_exempt - 1);
-	else
-		err = refuse(info, -ENOENT, "the address is not exempt");
-	rtnl_unlock();
-	return err;
-}
-
 /* ---- steps ---- */
 
 int tlckpt_nl_own(struct sk_buff *skb, struct genl_info *info)
@@ -306,11 +153,11 @@ int tlckpt_nl_own(struct sk_buff *skb, struct genl_info *info)
 
 	mutex_lock(&tn->mutex);
 	if (!rcu_access_pointer(tn->pub)) {
-		err = refuse(info, -ENOENT, "this network namespace is no node");
+		err = tlckpt_nl_refuse(info, -ENOENT, "this network namespace is no node");
 	} else if (tn->owner == info->snd_portid) {
 		err = 0;
 	} else if (tn->owner) {
-		err = refuse(info, -EBUSY, "another daemon owns the node");
+		err = tlckpt_nl_refuse(info, -EBUSY, "another daemon owns the node");
 	} else {
 		/* A new node counts as owned: its maker comes for it. */
 		err = tn->proto.owned ? 0 : tlckpt_engine_step(tn, &ev, &u);
@@ -379,17 +226,17 @@ static int step_event(struct tlckpt_event *ev, struct genl_info *info)
 	if (ev->type != TLCKPT_EV_CAPTURED && ev->type != TLCKPT_EV_DURABLE &&
 	    ev->type != TLCKPT_EV_ROLLBACK)
 		return 0;
-	err = nest_of(info, TLCKPT_A_STEP, TLCKPT_A_STEP_MAX, tlckpt_step_policy, tb);
+	err = tlckpt_nl_nest(info, TLCKPT_A_STEP, TLCKPT_A_STEP_MAX, tlckpt_step_policy, tb);
 	if (err)
 		return err;
 	if (ev->type != TLCKPT_EV_ROLLBACK) {
 		if (!tb[TLCKPT_A_STEP_SN])
-			return refuse(info, -EINVAL, "the step needs its sn");
+			return tlckpt_nl_refuse(info, -EINVAL, "the step needs its sn");
 		ev->index = nla_get_u64(tb[TLCKPT_A_STEP_SN]);
 		return 0;
 	}
 	if (!tb[TLCKPT_A_STEP_K] || !tb[TLCKPT_A_STEP_INCARNATION])
-		return refuse(info, -EINVAL, "a rollback needs k and the new incarnation");
+		return tlckpt_nl_refuse(info, -EINVAL, "a rollback needs k and the new incarnation");
 	ev->rollback.k = nla_get_u64(tb[TLCKPT_A_STEP_K]);
 	ev->rollback.incarnation = nla_get_u32(tb[TLCKPT_A_STEP_INCARNATION]);
 	if (tb[TLCKPT_A_STEP_MEMBER])
@@ -439,80 +286,13 @@ int tlckpt_nl_step(struct sk_buff *skb, struct genl_info *info)
 		return err;
 	mutex_lock(&tn->mutex);
 	if (!rcu_access_pointer(tn->pub))
-		err = refuse(info, -ENOENT, "this network namespace is no node");
+		err = tlckpt_nl_refuse(info, -ENOENT, "this network namespace is no node");
 	else
 		err = tlckpt_engine_step(tn, &ev, &u);
 	mutex_unlock(&tn->mutex);
 	if (err)
-		return u.refusal ? refuse(info, err, u.refusal) : err;
+		return u.refusal ? tlckpt_nl_refuse(info, err, u.refusal) : err;
 	return step_reply(info, &ev, &u);
-}
-
-/* ---- channel log ---- */
-
-int tlckpt_nl_log_del(struct sk_buff *skb, struct genl_info *info)
-{
-	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
-	struct nlattr *tb[TLCKPT_A_LOG_MAX + 1];
-	int err = nest_of(info, TLCKPT_A_LOG, TLCKPT_A_LOG_MAX, tlckpt_log_policy, tb);
-
-	if (err)
-		return err;
-	if (!tb[TLCKPT_A_LOG_SN])
-		return refuse(info, -EINVAL, "up to which sn");
-	spin_lock_bh(&tn->lock);
-	tlckpt_log_forget(tn, nla_get_u64(tb[TLCKPT_A_LOG_SN]));
-	spin_unlock_bh(&tn->lock);
-	return 0;
-}
-
-/* Gives one frame to the guests: through a link's receive path, or out of a port. */
-static int inject(struct tlckpt_net *tn, struct net_device *dev, const struct nlattr *frame,
-		  struct genl_info *info)
-{
-	struct tlckpt_port *port = tlckpt_port_find(tn, dev->ifindex);
-	struct tlckpt_link *link = tlckpt_link_find(tn, dev->ifindex);
-	struct sk_buff *skb;
-
-	if (!port && !link)
-		return refuse(info, -EINVAL, "frames are injected at a port or a link");
-	if (nla_len(frame) > dev->mtu + VLAN_ETH_HLEN)
-		return refuse(info, -EMSGSIZE, "the frame is longer than the interface's MTU");
-	skb = netdev_alloc_skb_ip_align(dev, nla_len(frame) + LL_RESERVED_SPACE(dev));
-	if (!skb)
-		return -ENOMEM;
-	skb_reserve(skb, LL_RESERVED_SPACE(dev));
-	skb_put_data(skb, nla_data(frame), nla_len(frame));
-	local_bh_disable();
-	if (port) {
-		skb->protocol = ((struct ethhdr *)skb->data)->h_proto;
-		skb_reset_mac_header(skb);
-		skb_set_network_header(skb, ETH_HLEN);
-		tlckpt_xmit_again(skb);
-	} else {
-		skb->protocol = eth_type_trans(skb, dev);
-		tlckpt_receive_again(&link->hold, skb);
-	}
-	local_bh_enable();
-	return 0;
-}
-
-int tlckpt_nl_inject(struct sk_buff *skb, struct genl_info *info)
-{
-	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
-	struct nlattr *tb[TLCKPT_A_LOG_MAX + 1];
-	struct net_device *dev;
-	int err = nest_of(info, TLCKPT_A_LOG, TLCKPT_A_LOG_MAX, tlckpt_log_policy, tb);
-
-	if (err)
-		return err;
-	if (!tb[TLCKPT_A_LOG_FRAME])
-		return refuse(info, -EINVAL, "no frame");
-	rtnl_lock();
-	dev = device_of(info, tb[TLCKPT_A_LOG_IFINDEX]);
-	err = IS_ERR(dev) ? PTR_ERR(dev) : inject(tn, dev, tb[TLCKPT_A_LOG_FRAME], info);
-	rtnl_unlock();
-	return err;
 }
 
 /* ---- events ---- */
@@ -579,8 +359,8 @@ struct genl_family tlckpt_family = {
 	.policy = tlckpt_policy,
 	.netnsok = true,
 	.parallel_ops = true,
-	.small_ops = tlckpt_ops,
-	.n_small_ops = TLCKPT_NR_OPS,
+	.ops = tlckpt_ops,
+	.n_ops = TLCKPT_NR_OPS,
 	.mcgrps = groups,
 	.n_mcgrps = ARRAY_SIZE(groups),
 	.module = THIS_MODULE,

@@ -7,6 +7,9 @@
 #include "netlink_gen.h"
 #include "tlckpt_priv.h"
 
+/* What a logged frame needs in its message beside itself, generously. */
+#define LOG_MESSAGE_ROOM 512
+
 #define PUT64(msg, attr, value, pad) nla_put_u64_64bit(msg, attr, value, pad)
 
 static int node_put(struct sk_buff *msg, struct tlckpt_net *tn)
@@ -281,12 +284,28 @@ static u64 log_wanted(struct netlink_callback *cb)
 	return nla_get_u64(tb[TLCKPT_A_LOG_SN]);
 }
 
+/* A message must hold the longest frame. */
+int tlckpt_nl_log_start(struct netlink_callback *cb)
+{
+	struct tlckpt_net *tn = tlckpt_net(sock_net(cb->skb->sk));
+	const struct tlckpt_log_entry *logged;
+	unsigned int longest = 0;
+
+	spin_lock_bh(&tn->lock);
+	list_for_each_entry(logged, &tn->log, list)
+		longest = max(longest, logged->skb->len);
+	spin_unlock_bh(&tn->lock);
+	cb->min_dump_alloc = longest + LOG_MESSAGE_ROOM;
+	return 0;
+}
+
 int tlckpt_nl_log_dump(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	struct tlckpt_net *tn = tlckpt_net(sock_net(skb->sk));
 	const u64 wanted = log_wanted(cb);
 	struct tlckpt_log_entry *logged;
 	struct dump_entry entry;
+	bool full = false;
 	long at = 0;
 
 	spin_lock_bh(&tn->lock);
@@ -294,12 +313,14 @@ int tlckpt_nl_log_dump(struct sk_buff *skb, struct netlink_callback *cb)
 		if (at++ < cb->args[0])
 			continue;
 		if (!wanted || (logged->range.from < wanted && wanted <= logged->range.to)) {
-			if (!entry_begin(&entry, skb, cb, TLCKPT_CMD_LOG_GET, TLCKPT_A_LOG) ||
-			    !entry_end(&entry, skb, log_put(skb, logged)))
+			full = !entry_begin(&entry, skb, cb, TLCKPT_CMD_LOG_GET, TLCKPT_A_LOG) ||
+			       !entry_end(&entry, skb, log_put(skb, logged));
+			if (full)
 				break;
 		}
 		cb->args[0] = at;
 	}
 	spin_unlock_bh(&tn->lock);
-	return skb->len;
+	/* A longer frame came after the start: an error, not a log that seems to end. */
+	return full && !skb->len ? -EMSGSIZE : skb->len;
 }

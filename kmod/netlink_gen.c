@@ -66,10 +66,10 @@ const struct nla_policy tlckpt_policy[TLCKPT_A_MAX + 1] = {
 
 #define DO(which, handler) \
 	{ .cmd = TLCKPT_CMD_##which, .flags = GENL_UNS_ADMIN_PERM, .doit = handler }
-#define DUMP(which, handler) \
-	{ .cmd = TLCKPT_CMD_##which, .flags = GENL_UNS_ADMIN_PERM, .dumpit = handler }
+#define DUMP(which, handler, ...) \
+	{ .cmd = TLCKPT_CMD_##which, .flags = GENL_UNS_ADMIN_PERM, .dumpit = handler, __VA_ARGS__ }
 
-const struct genl_small_ops tlckpt_ops[TLCKPT_NR_OPS] = {
+const struct genl_ops tlckpt_ops[TLCKPT_NR_OPS] = {
 	DO(NODE_SET, tlckpt_nl_node_set),
 	DO(NODE_GET, tlckpt_nl_node_get),
 	DO(NODE_DEL, tlckpt_nl_node_del),
@@ -95,7 +95,7 @@ const struct genl_small_ops tlckpt_ops[TLCKPT_NR_OPS] = {
 	DO(FREEZE, tlckpt_nl_step),
 	DO(ROLLBACK, tlckpt_nl_step),
 	DO(THAW, tlckpt_nl_step),
-	DUMP(LOG_GET, tlckpt_nl_log_dump),
+	DUMP(LOG_GET, tlckpt_nl_log_dump, .start = tlckpt_nl_log_start),
 	DO(LOG_DEL, tlckpt_nl_log_del),
 	DO(INJECT, tlckpt_nl_inject),
 };

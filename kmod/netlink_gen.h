@@ -19,7 +19,12 @@ extern const struct nla_policy tlckpt_log_policy[TLCKPT_A_LOG_MAX + 1];
 extern struct genl_family tlckpt_family;
 
 #define TLCKPT_NR_OPS 28
-extern const struct genl_small_ops tlckpt_ops[TLCKPT_NR_OPS];
+extern const struct genl_ops tlckpt_ops[TLCKPT_NR_OPS];
+
+/* netlink.c: for the handlers */
+int tlckpt_nl_nest(struct genl_info *info, int which, int max, const struct nla_policy *policy,
+		   struct nlattr **tb);
+int tlckpt_nl_refuse(struct genl_info *info, int err, const char *text);
 
 int tlckpt_nl_node_set(struct sk_buff *skb, struct genl_info *info);
 int tlckpt_nl_node_get(struct sk_buff *skb, struct genl_info *info);
@@ -36,6 +41,7 @@ int tlckpt_nl_exempt_dump(struct sk_buff *skb, struct netlink_callback *cb);
 int tlckpt_nl_peer_dump(struct sk_buff *skb, struct netlink_callback *cb);
 int tlckpt_nl_own(struct sk_buff *skb, struct genl_info *info);
 int tlckpt_nl_step(struct sk_buff *skb, struct genl_info *info);
+int tlckpt_nl_log_start(struct netlink_callback *cb);
 int tlckpt_nl_log_dump(struct sk_buff *skb, struct netlink_callback *cb);
 int tlckpt_nl_log_del(struct sk_buff *skb, struct genl_info *info);
 int tlckpt_nl_inject(struct sk_buff *skb, struct genl_info *info);

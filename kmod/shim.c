@@ -44,7 +44,8 @@ static bool too_long(const struct tlckpt_link *link, const struct sk_buff *skb)
  * A stamped super-packet must not reach a device that would cut it: to it the
  * EtherType is unknown. So it is cut here, and each segment is stamped.
  */
-static unsigned int stamp_segments(struct tlckpt_link *link, struct sk_buff *skb, const struct tlckpt_pub *pub)
+static unsigned int stamp_segments(struct tlckpt_link *link, struct sk_buff *skb,
+				   const struct tlckpt_pub *pub)
 {
 	netdev_features_t features = netif_skb_features(skb) & ~NETIF_F_GSO_MASK;
 	struct sk_buff *segments = skb_gso_segment(skb, features), *segment, *next;
@@ -70,7 +71,8 @@ static unsigned int stamp_segments(struct tlckpt_link *link, struct sk_buff *skb
 	return NF_STOLEN;
 }
 
-static unsigned int shim_stamp(struct tlckpt_link *link, struct sk_buff *skb, const struct tlckpt_pub *pub)
+static unsigned int shim_stamp(struct tlckpt_link *link, struct sk_buff *skb,
+			       const struct tlckpt_pub *pub)
 {
 	if (skb_is_gso(skb)) {
 		trace_tlckpt_stamp(link->dev, pub->view.captured, skb->len,
@@ -92,8 +94,8 @@ static int shim_peek(struct sk_buff *skb, const u8 **wire)
 		return 0;
 	if (!pskb_may_pull(skb, SHIM_LEN))
 		return -EINVAL;
-	*wire = skb->data; /* just behind the EtherType */
-	return 1;
+	*wire = tlckpt_shim_find(skb->data, SHIM_LEN); /* data is behind the EtherType */
+	return *wire ? 1 : -EINVAL;
 }
 
 static struct sk_buff *shim_strip(struct sk_buff *skb)

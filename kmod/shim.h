@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The shim header on the wire (Documentation/wire-format.rst). */
+/* The shim header on the wire, for those who write it (Documentation/wire-format.rst). */
 #ifndef _TLCKPT_SHIM_H
 #define _TLCKPT_SHIM_H
 
 #include <linux/build_bug.h>
 #include <linux/types.h>
-#include <tlckpt/stamp.h>
-
-/* IEEE 802 Local Experimental EtherType 1. */
-#define TLCKPT_ETHERTYPE 0x88b5
+#include <tlckpt/carrier.h>
 
 /**
  * struct tlckpt_shim - stands where the EtherType stood, which follows it
@@ -22,7 +19,7 @@ struct tlckpt_shim {
 	__be16 pad;
 } __packed;
 
-#define SHIM_LEN ((unsigned int)sizeof(struct tlckpt_shim))
-static_assert(sizeof(struct tlckpt_shim) == 28);
+#define SHIM_LEN ((unsigned int)TLCKPT_SHIM_LEN)
+static_assert(sizeof(struct tlckpt_shim) == TLCKPT_SHIM_LEN);
 
 #endif /* _TLCKPT_SHIM_H */
