@@ -22,6 +22,8 @@ $(kernel-dir)/%/initrd.gz: tests/kernel/initramfs tests/kernel/init
 	@mkdir -p $(@D)
 	$(Q)tests/kernel/initramfs $@ $(if $(filter debug,$*),,/lib/modules/$* $*)
 
+comma := ,
+
 define newline
 
 
@@ -30,13 +32,14 @@ endef
 define kernel-run
 	@mkdir -p $(O)/results
 	@rm -rf $(kernel-dir)/$(1)/test && mkdir -p $(kernel-dir)/$(1)/test
-	@cp tests/kselftest/* $(O)/bin/tlckptctl $(O)/bin/udpseq $(kernel-dir)/$(1)/tlckpt.ko $(kernel-dir)/$(1)/test
+	@cp tests/kselftest/* $(kernel-tools) $(kernel-dir)/$(1)/tlckpt.ko $(kernel-dir)/$(1)/test
 	$(Q)tests/kernel/run --name $(1) --initrd $(kernel-dir)/$(1)/initrd.gz \
 		--add $(kernel-dir)/$(1)/test --out $(2) $(3)
 endef
 
-$(eval $(call program,udpseq,rel,tests/kselftest/udpseq.c,))
-kernel-tools := $(O)/bin/tlckptctl $(O)/bin/udpseq
+$(eval $(call program,flow,rel,tests/kselftest/flow.c,))
+$(eval $(call program,fuzz,rel,tests/kselftest/fuzz.c $(wildcard kmod/core/*.c),))
+kernel-tools := $(addprefix $(O)/bin/,tlckptctl flow fuzz)
 
 RINGS += test-kernel
 .PHONY: test-kernel-debug
@@ -47,6 +50,20 @@ test-kernel: $(foreach release,$(kernel-releases),$(kernel-dir)/$(release)/tlckp
 test-kernel-debug: $(kernel-dir)/debug/tlckpt.ko $(kernel-dir)/debug/initrd.gz $(kernel-tools)
 	@rm -f $(O)/results/$@.tap
 	$(call kernel-run,debug,$(O)/results/$@.tap,--memory 1536 --time 900 --kernel $$(tests/kernel/debug-kernel)/bzImage)
+
+# Instructions per frame, by a machine that counts them; on the oldest kernel.
+.PHONY: bench-kernel
+bench-kernel: $(kernel-dir)/$(firstword $(kernel-releases))/tlckpt.ko $(kernel-dir)/$(firstword $(kernel-releases))/initrd.gz $(kernel-tools)
+	$(call kernel-run,$(firstword $(kernel-releases)),$(kernel-dir)/cost.tap,--time 900 --cpus 1 --icount \
+		--kernel /boot/vmlinuz-$(firstword $(kernel-releases)) --append tests=cost) >$(kernel-dir)/cost.txt
+	tests/kernel/cost $(kernel-dir)/cost.txt $(O)/results/$@.tap
+
+# A million malformed frames, Geneve packets and netlink requests each, and 200 loads.
+.PHONY: campaign-kernel
+campaign-kernel: $(kernel-dir)/$(firstword $(kernel-releases))/tlckpt.ko $(kernel-dir)/$(firstword $(kernel-releases))/initrd.gz $(kernel-tools)
+	@rm -f $(O)/results/$@.tap
+	$(call kernel-run,$(firstword $(kernel-releases)),$(O)/results/$@.tap,--time 7200 \
+		--kernel /boot/vmlinuz-$(firstword $(kernel-releases)) --append "tests=fuzz$(comma)unload count=700000 rounds=200")
 
 # The module alone, with every check of the kernel's build.
 .PHONY: kmod

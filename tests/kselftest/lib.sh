@@ -32,14 +32,14 @@ check() {
 eventually() {
 	name=$1
 	shift
-	for _ in $(seq 40); do
+	for _ in $(seq 100); do
 		"$@" >/tmp/check.out 2>&1 && break
-		sleep 0.5
+		sleep 0.2
 	done
 	check "$name" "$@"
 }
 # shown NODE OBJECT NAME OPERATOR NUMBER: compares a number of `show`
-shown() { [ "$(value "$1" "$2" "$3")" "$4" "$5" ]; }
+shown() { test "$(value "$1" "$2" "$3")" "$4" "$5"; }
 # refused NAME TEXT COMMAND...: the command fails and says TEXT
 refused() {
 	name=$1 text=$2
@@ -66,10 +66,9 @@ A() { N A "$TOOL" "$@"; }
 B() { N B "$TOOL" "$@"; }
 # value NODE OBJECT NAME: a number of `show`, summed over lines; counters too
 value() {
-	N "$1" "$TOOL" -s "$2" show | tr ' ' '\n' | grep -A1 -x "$3" | grep -E '^[0-9]+$' |
-		{ sum=0; while read -r n; do sum=$((sum + n)); done; echo "$sum"; }
+	N "$1" "$TOOL" -s "$2" show | awk -v name="$3" \
+		'{ for (i = 1; i < NF; i++) if ($i == name) sum += $(i + 1) } END { print sum + 0 }'
 }
-
 guest() { # NODE GUEST VIF ADDRESS LLADDR
 	ip link add "$3" netns "$1" type veth peer name eth0 netns "$2"
 	N "$2" ip link set eth0 address "$5" up
@@ -84,7 +83,8 @@ topology() {
 		N $n ip link set lo up
 		N $n sh -c 'echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad'
 	done
-	ip link add lA netns A type veth peer name lB netns B
+	ip link add lA netns A numtxqueues 2 numrxqueues 2 type veth \
+		peer name lB netns B numtxqueues 2 numrxqueues 2
 	guest A a1 vif1.0 10.0.0.1 00:16:3e:00:00:01
 	guest A a2 vif2.0 10.0.0.2 00:16:3e:00:00:02
 	guest B b1 vif1.0 10.0.0.11 00:16:3e:00:00:0b
@@ -120,13 +120,14 @@ teardown() {
 	grep -q '^tlckpt ' /proc/modules && rmmod tlckpt
 	return 0
 }
+# steps NODE WORDS...: several steps by one call of the tool, "+" between them
+steps() {
+	node=$1
+	shift
+	echo "$*" | tr '+' '\n' | sed 's/^ */step /' | N "$node" "$TOOL" -b -
+}
 # checkpoint NODE: all steps of one; prints its sn
 checkpoint() {
-	"$1" step request
-	"$1" step close
-	"$1" step suspended
-	sn=$("$1" -j step cut | sed 's/.*"sn":\([0-9]*\).*/\1/')
-	"$1" step captured sn "$sn" >/dev/null
-	"$1" step durable sn "$sn"
-	echo "$sn"
+	sn=$(steps "$1" request + close + suspended + cut | awk '{ print $2 }')
+	steps "$1" "captured sn $sn + durable sn $sn" >/dev/null && echo "$sn"
 }

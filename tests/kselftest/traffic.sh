@@ -1,17 +1,20 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # {bridge, OVS} x {shim, geneve}: data intact both ways, every frame between the
-# nodes stamped (an independent listener on the wire says so), none that reaches a
-# guest.
+# nodes stamped (an independent listener on the wire says so), no frame within a
+# node, none that reaches a guest.
 . ./lib.sh
 
 wire=/tmp/wire.pcap
 inside=/tmp/inside.pcap
+local=/tmp/local.pcap
+octets=${OCTETS:-1000000}
 
-underlay() { # geneve: the nodes' own addresses on the wire, and the tunnels
+underlay() { # geneve: the nodes' own addresses on the wire
 	for n in A B; do
 		side=$([ $n = A ] && echo 1 || echo 2)
 		N $n ip addr add 192.0.2.$side/24 dev l$n
+		N $n ip addr add 2001:db8::$side/64 dev l$n nodad
 		N $n ip link set l$n mtu 1700 up
 	done
 }
@@ -25,54 +28,54 @@ ovs_up() { # NODE CARRIER PEER_ADDRESS: in a namespace, with state of its own
 	mkdir -p $dir
 	export OVS_RUNDIR=$dir OVS_DBDIR=$dir OVS_LOGDIR=$dir
 	ovsdb-tool create $dir/conf.db /usr/share/openvswitch/vswitch.ovsschema
-	N $1 ovsdb-server $dir/conf.db --remote=punix:$dir/db.sock --detach --pidfile=$dir/db.pid \
-		--unixctl=$dir/db.ctl 2>/dev/null
-	N $1 ovs-vswitchd unix:$dir/db.sock --detach --pidfile=$dir/vs.pid --unixctl=$dir/vs.ctl \
-		2>/dev/null
-	vsctl="N $1 ovs-vsctl --db=unix:$dir/db.sock"
-	$vsctl --no-wait init
-	$vsctl add-br ovs0
+	N $1 ovsdb-server $dir/conf.db --remote=punix:$dir/db.sock --detach --no-chdir \
+		--pidfile=$dir/db.pid --unixctl=$dir/db.ctl --log-file=$dir/db.log
+	N $1 ovs-vswitchd unix:$dir/db.sock --detach --no-chdir --pidfile=$dir/vs.pid \
+		--unixctl=$dir/vs.ctl --log-file=$dir/vs.log
+	set -- "$@" -- add-br ovs0
 	for dev in vif1.0 vif2.0; do
-		N $1 ip link show $dev >/dev/null 2>&1 && $vsctl add-port ovs0 $dev
+		N $1 ip link show $dev >/dev/null 2>&1 && set -- "$@" -- add-port ovs0 $dev
 	done
 	if [ "$2" = geneve ]; then
-		$vsctl add-port ovs0 gnv -- set interface gnv type=geneve options:remote_ip=$3 options:key=5
+		set -- "$@" -- add-port ovs0 gnv -- set interface gnv type=geneve \
+			options:remote_ip=$3 options:key=5
 	else
-		$vsctl add-port ovs0 l$1
+		set -- "$@" -- add-port ovs0 l$1
 	fi
+	node=$1
+	while [ "$1" != -- ]; do shift; done
+	N $node ovs-vsctl --db=unix:$dir/db.sock --timeout=30 init "$@"
 }
 ovs_down() {
-	for n in A B; do
-		for pid in /run/ovs-$n/vs.pid /run/ovs-$n/db.pid; do
-			[ -e $pid ] && kill "$(cat $pid)"
-		done
-	done
-	sleep 1
+	for pid in /run/ovs-?/*.pid; do [ -e $pid ] && kill "$(cat $pid)"; done
 	rm -rf /run/ovs-A /run/ovs-B
 }
 build() { # SWITCH CARRIER
 	topology 1600 none
 	nodes
-	[ $2 = geneve ] && underlay
 	case $1-$2 in
 	bridge-shim)
 		bridge_up A lA && bridge_up B lB
-		links
+		# As with a NIC: segmentation by the stack, GRO at the receiver.
+		for n in A B; do N $n ethtool -K l$n gro on tso off; done
+		A link add dev lA && B link add dev lB
 		;;
-	bridge-geneve)
+	bridge-geneve) # over IPv6
+		underlay
 		for n in A B; do
 			N $n ip link add g$n type geneve external
 			N $n ip link set g$n mtu 1550 up
 			bridge_up $n g$n
 		done
-		A link add dev gA carrier geneve remote 192.0.2.2 vni 5
-		B link add dev gB carrier geneve remote 192.0.2.1 vni 5
+		A link add dev gA carrier geneve remote 2001:db8::2 vni 5
+		B link add dev gB carrier geneve remote 2001:db8::1 vni 5
 		;;
 	ovs-shim)
 		ovs_up A shim && ovs_up B shim
-		links
+		A link add dev lA && B link add dev lB
 		;;
 	ovs-geneve)
+		underlay
 		ovs_up A geneve 192.0.2.2 && ovs_up B geneve 192.0.2.1
 		for n in A B; do
 			N $n ip link set genev_sys_6081 mtu 1550
@@ -82,74 +85,96 @@ build() { # SWITCH CARRIER
 	esac
 	A step thaw
 	B step thaw
+	for g in a1 b1; do
+		N $g ip link add link eth0 name eth0.10 type vlan id 10
+		N $g ip link set eth0.10 up
+		N $g ip addr add "10.0.10.$([ $g = a1 ] && echo 1 || echo 11)/24" dev eth0.10
+		N $g ip route add 224.0.0.0/4 dev eth0
+	done
 }
 listen() {
-	N A tcpdump -Z root -i lA -s 200 -w $wire 2>/dev/null &
-	on_wire=$!
-	N b1 tcpdump -Z root -i eth0 -s 100 -w $inside 2>/dev/null &
-	in_guest=$!
-	sleep 1
+	N A tcpdump -Z root -i lA -U -s 200 -w $wire 2>/dev/null &
+	listeners=$!
+	N b1 tcpdump -Z root -i eth0 -U -s 100 -w $inside 2>/dev/null &
+	listeners="$listeners $!"
+	N a2 tcpdump -Z root -i eth0 -U -s 100 -w $local 'ip host 10.0.0.2' 2>/dev/null &
+	listeners="$listeners $!"
+	for file in $wire $inside $local; do
+		for _ in $(seq 50); do [ -s $file ] && break || sleep 0.1; done
+	done
 }
 listen_no_more() {
-	sleep 1
-	kill $on_wire $in_guest
-	wait $on_wire $in_guest
+	sleep 0.5
+	kill $listeners
+	wait $listeners 2>/dev/null
 }
-# Frames of the guests on the wire that carry no stamp; and that carry one.
+pcap() { tcpdump -Z root -nr "$@" 2>/dev/null; }
+# What is on the wire without a stamp, and with one. The wire of geneve has the nodes'
+# own frames, too; no guest's address stands outside a tunnel.
 unstamped() {
 	if [ $1 = shim ]; then
-		tcpdump -Z root -nr $wire \
-			'ether[6:4] = 0x00163e00 and not ether proto 0x88b5 and not (vlan and ether proto 0x88b5)'
+		pcap $wire 'not ether[0:4] = 0x0180c200 and not ether proto 0x88b5 and
+			not (vlan and ether proto 0x88b5)'
 	else
-		tcpdump -Z root -nvr $wire 'udp port 6081' | grep 'Geneve' | grep -v 'ff00'
-	fi 2>/dev/null | wc -l
+		pcap $wire -v 'udp port 6081' | grep 'Geneve' | grep -v 'class Unknown (0xff00) type 0x53'
+		pcap $wire 'ether[6:4] = 0x00163e00 or ether[0:4] = 0x00163e00'
+	fi | wc -l
 }
 stamped() {
 	if [ $1 = shim ]; then
-		tcpdump -Z root -nr $wire 'ether proto 0x88b5 or (vlan and ether proto 0x88b5)'
+		pcap $wire 'ether proto 0x88b5 or (vlan and ether proto 0x88b5)'
 	else
-		tcpdump -Z root -nvr $wire 'udp port 6081' | grep 'ff00'
-	fi 2>/dev/null | wc -l
+		pcap $wire -v 'udp port 6081' | grep 'class Unknown (0xff00) type 0x53'
+	fi | wc -l
 }
-tcp_bulk() { # SERVER_NAMESPACE ADDRESS CLIENT_NAMESPACE
-	N $1 iperf3 -s -1 -D --pidfile /tmp/iperf.pid >/dev/null
+# A flow's two ends, for `verdicts`: NAME RECEIVER_NAMESPACE "ARGUMENTS" SENDER "ARGUMENTS"
+flow() {
+	N $2 /test/flow $3 >"/tmp/flow.$1" 2>&1 &
+	receivers="$receivers $1:$!"
+	senders="$senders
+N $4 /test/flow $5 >'/tmp/flow.$1.sender' 2>&1 &"
+}
+flows() { # all at once, both ways
+	receivers='' senders=''
+	flow UDP-small b1 'recv 5001 200 9' a1 'send 10.0.0.11 5001 200 60 300'
+	flow UDP-small-back a1 'recv 5001 200 9' b1 'send 10.0.0.1 5001 200 60 300'
+	flow UDP-large,fragments b1 'recv 5002 40 9' a1 'send 10.0.0.11 5002 40 5000 2000'
+	flow UDP-large-back a1 'recv 5002 40 9' b1 'send 10.0.0.1 5002 40 5000 2000'
+	flow IPv6-UDP b1 'recv 5003 40 9' a1 'send fd00::11 5003 40 1200 1000'
+	flow IPv6-UDP-fragments-back a1 'recv 5003 40 9' b1 'send fd00::1 5003 40 3000 1000'
+	flow multicast b1 'recv 5004 40 9 239.1.1.1' a1 'send 239.1.1.1 5004 40 500 1000'
+	flow VLAN-UDP b1 'recv 5005 40 9' a1 'send 10.0.10.11 5005 40 1472 1000'
+	flow TCP-bulk b1 "serve 6001 $octets" a1 "bulk 10.0.0.11 6001 $octets"
+	flow IPv6-TCP-bulk a1 "serve 6002 $octets" b1 "bulk fd00::1 6002 $octets"
+	flow VLAN-TCP-bulk b1 "serve 6003 $octets" a1 "bulk 10.0.10.11 6003 $octets"
+	flow within-the-node a2 'recv 5001 40 9' a1 'send 10.0.0.2 5001 40 500 1000'
 	sleep 1
-	timeout 30 ip netns exec $3 iperf3 -c $2 -n 4M -i 0 >/tmp/iperf.out 2>&1
-}
-sequence() { # SIZE COUNT
-	N b1 /test/udpseq recv 5000 2 >/tmp/received &
-	receiver=$!
-	N a1 /test/udpseq send 10.0.0.11 5000 $2 $1 300
-	wait $receiver
-	grep -q "^received $2 lost 0 reordered 0 duplicate 0 damaged 0" /tmp/received ||
-		{ cat /tmp/received; false; }
+	eval "$senders"
+	for receiver in $receivers; do
+		check "$1: ${receiver%:*}" wait ${receiver#*:} || cat "/tmp/flow.${receiver%:*}"
+	done
 }
 
-for switch in bridge ovs; do
+for switch in ${SWITCHES:-bridge ovs}; do
 	for carrier in shim geneve; do
 		what="$switch $carrier"
 		build $switch $carrier >/tmp/build.out 2>&1
-		check "$what: ping" N a1 ping -c3 -i0.3 -W3 10.0.0.11
+		for _ in $(seq 10); do N a1 ping -c1 -W1 10.0.0.11 >/dev/null && break; done
+		for to in 10.0.0.11 fd00::11 10.0.10.11 10.0.0.2; do N a1 ping -c1 -W2 $to >/dev/null; done
 		listen
-		check "$what: UDP small" sequence 60 300
-		check "$what: UDP large, fragments" sequence 5000 100
-		check "$what: TCP bulk" tcp_bulk b1 10.0.0.11 a1
-		check "$what: TCP bulk back" tcp_bulk a1 10.0.0.1 b1
-		check "$what: IPv6" N a1 ping -6 -c2 -i0.3 -W3 fd00::11
-		check "$what: IPv6 TCP" tcp_bulk b1 fd00::11 a1
-		N b1 sh -c 'echo 0 >/proc/sys/net/ipv4/icmp_echo_ignore_broadcasts'
-		check "$what: multicast" N a1 ping -c2 -i0.3 -W3 -I eth0 224.0.0.1
-		for g in a1 b1; do
-			N $g ip link add link eth0 name eth0.10 type vlan id 10
-			N $g ip link set eth0.10 mtu 1400 up
-			N $g ip addr add "10.0.10.$([ $g = a1 ] && echo 1 || echo 11)/24" dev eth0.10
-		done
-		check "$what: VLAN" N a1 ping -c2 -i0.3 -W3 10.0.10.11
+		flows "$what"
 		listen_no_more
 		check "$what: every frame between nodes is stamped" [ "$(unstamped $carrier)" = 0 ]
-		check "$what: and there are many" [ "$(stamped $carrier)" -ge 400 ]
+		check "$what: $(stamped $carrier) of them" [ "$(stamped $carrier)" -ge 500 ]
 		check "$what: no stamp reached the guest" \
-			[ "$(tcpdump -Z root -nr $inside 'ether proto 0x88b5' 2>/dev/null | wc -l)" = 0 ]
+			[ "$(pcap $inside 'ether proto 0x88b5 or udp port 6081' | wc -l)" = 0 ]
+		check "$what: what the guest got is there" [ "$(pcap $inside 'ether dst 00:16:3e:00:00:0b' | wc -l)" -ge 300 ]
+		check "$what: frames within the node have none" \
+			[ "$(pcap $local 'ether proto 0x0800' | wc -l) $(pcap $local 'ether proto 0x88b5' | wc -l)" \
+			= "$(pcap $local | wc -l) 0" ]
+		check "$what: and are not on the wire" \
+			[ "$(pcap $wire 'ether dst 00:16:3e:00:00:02 and ether src 00:16:3e:00:00:01' | wc -l)" = 0 ]
+		[ "${failed:-0}" = 0 ] || { sed 's/^/# /' /tmp/build.out; tail -n 5 /run/ovs-A/*.log 2>/dev/null; A -s link; B -s link; }
 		[ $switch = ovs ] && ovs_down
 		teardown
 	done

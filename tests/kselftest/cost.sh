@@ -1,0 +1,91 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Instructions per frame, from a guest's socket on A to one on B: sender's and
+# receiver's half together, for a machine that counts (QEMU -icount: one instruction
+# is one nanosecond, whatever the host does). A line "cost CONFIGURATION KIND NUMBER"
+# each; tests/kernel/cost makes the table of them.
+. ./lib.sh
+
+frames=${FRAMES:-20000}
+octets=${OCTETS:-60000000}
+
+udp() { # PAYLOAD
+	N a1 /test/flow cost udp 10.0.0.99 9 "$frames" "$1" | awk -v n="$frames" '{ print $1 / n }'
+}
+tcp() {
+	N b1 /test/flow sink 6000 &
+	sink=$!
+	N a1 /test/flow cost tcp 10.0.0.11 6000 $((octets / 60000)) 60000
+	wait $sink
+}
+measure() {
+	N a1 ping -c2 -i0.2 -W2 10.0.0.11 >/dev/null || not_ok "$1: no way through"
+	# The second of two: caches of routes, neighbours and code are warm.
+	for kind in udp-60 udp-1400 tcp; do
+		for _ in 1 2; do
+			case $kind in
+			udp-60) cost=$(udp 18) ;;
+			udp-1400) cost=$(udp 1358) ;;
+			tcp) cost=$(tcp) ;;
+			esac
+		done
+		echo "cost $1 $kind $cost"
+	done
+}
+on_bridge() { # DEVICE_OF_A DEVICE_OF_B
+	N A ip link set "$1" master br0
+	N B ip link set "$2" master br0
+}
+geneve_up() { # KIND: p2p or external, on its own underlay
+	for n in A B; do
+		other=$([ $n = A ] && echo 2 || echo 1)
+		if [ "$1" = p2p ]; then
+			N $n ip link add p$n type geneve id 7 remote 192.0.2.$other dstport 6082
+			N $n ip link set p$n mtu 1500 up
+		else
+			N $n ip link add g$n type geneve external
+			N $n ip link set g$n mtu 1550 up
+			N $n "$TOOL" link add dev g$n carrier geneve remote 192.0.2.$other vni 5
+		fi
+	done
+}
+
+topology
+ip link add uA netns A type veth peer name uB netns B
+for n in A B; do
+	N $n ip link set u$n mtu 1700 up
+	N $n ip addr add "192.0.2.$([ $n = A ] && echo 1 || echo 2)/24" dev u$n
+	# As a NIC: segmentation by the stack, GRO at the receiver.
+	for dev in l$n u$n; do N $n ethtool -K $dev gro on tso off; done
+	N $n ethtool -K vif1.0 gro on
+done >/dev/null
+for g in a1 b1; do N $g ethtool -K eth0 gro on; done
+# Datagrams to an address that b1 does not have: they end where it drops them.
+N a1 ip neigh add 10.0.0.99 lladdr 00:16:3e:00:00:0b dev eth0 nud permanent
+
+measure plain
+nodes
+measure loaded-no-link
+links
+# Joined again, the bridge asks its other ports for the shim's headroom, as netback leaves it.
+for n in A B; do N $n ip link set l$n nomaster; done
+on_bridge lA lB
+measure shim
+for event in /sys/kernel/tracing/events/tlckpt/*/enable; do echo 1 >"$event"; done
+measure shim-traced
+for event in /sys/kernel/tracing/events/tlckpt/*/enable; do echo 0 >"$event"; done
+A link delete dev lA
+B link delete dev lB
+N A ip link set lA nomaster
+N B ip link set lB nomaster
+geneve_up p2p
+on_bridge pA pB
+measure geneve-plain
+N A ip link del pA
+N B ip link del pB
+geneve_up external
+on_bridge gA gB
+measure geneve-stamped
+for event in /sys/kernel/tracing/events/tlckpt/*/enable; do echo 1 >"$event"; done
+measure geneve-stamped-traced
+finish
