@@ -36,6 +36,8 @@ PROGS   :=
 CHECKS  :=
 RINGS   :=
 BENCHES :=
+# Benches that are not part of test.
+LONG_BENCHES :=
 FIGURES :=
 CAMPAIGNS :=
 
@@ -66,7 +68,7 @@ $(O)/$(1)/%.o: %.c
 endef
 $(foreach f,rel asan cov,$(eval $(call compile,$(f))))
 
-.PHONY: all deps check test demo bench figures campaign install clean $(CHECKS) $(RINGS) $(BENCHES)
+.PHONY: all deps check test demo bench figures campaign install clean $(CHECKS) $(RINGS) $(BENCHES) $(LONG_BENCHES)
 .SECONDARY:
 
 all: $(addprefix $(O)/bin/,$(PROGS))
@@ -81,7 +83,7 @@ check: deps
 test: deps
 	$(Q)tests/run $(O) test $(CHECKS) $(RINGS) $(BENCHES)
 
-bench: deps $(BENCHES)
+bench: deps $(BENCHES) $(LONG_BENCHES)
 figures: deps $(FIGURES)
 campaign: deps $(CAMPAIGNS)
 

@@ -6,4 +6,4 @@ BENCHES += bench-cache
 bench-cache: $(O)/bin/cache-bench
 	@mkdir -p $(O)/results
 	$< --benchmark_out=$(O)/results/bench-cache.json --benchmark_out_format=json
-	tests/bench/limits $(O)/results/bench-cache.json $(O)/results/bench-cache.tap ns_per_page 50
+	tests/bench/goals $(O)/results/bench-cache.json $(O)/results/bench-cache.tap ns_per_page 50

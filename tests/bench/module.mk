@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Benchmarks: ratios and figures with limits, each with its own .mk beside it.
+# Benchmarks: ratios and figures beside their goals, each with its own .mk beside it.
 include $(filter-out %/module.mk,$(sort $(wildcard tests/bench/*.mk)))
