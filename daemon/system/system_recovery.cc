@@ -306,10 +306,13 @@ Status SystemLevel::take_steps(const Apply &apply) {
         apply.steps, [](const tlckpt_rollback &rollback) { return rollback.member != 0; });
     if (went_back)
         channel_->start_anew();
-    // The cut above guests that arrive is made; its capture follows, as after an
-    // attempt that failed behind its cut (R7): until then R5 holds what is newer.
-    if (CKPT_TRY(port_->state()).phase == TLCKPT_CUT)
-        CKPT_TRY(step(TLCKPT_EV_ABORT));
+    // R7: guests brought together from different indexes are captured before they
+    // run, and the core accepts nothing else. The node level captures only guests
+    // that it suspended, not those that xl restored paused.
+    if (auto state = CKPT_TRY(port_->state()); state.phase == TLCKPT_CUT)
+        return fail(ENOTSUP, "the guests taken over must be captured as {} before they run, which "
+                             "this version can't do; they stay paused: recover with the lost node "
+                             "started again", state.sn);
     return {};
 }
 
