@@ -151,15 +151,8 @@ void Coordination::found_or_enter(const Etcd::Range &range) {
         return again();
     }
     refusal_.clear();
-    if (!record) {
-        RecordSeen founding{Recovery::founding({settings_.self.host}), 0};
-        etcd_->txn({{key("record"), 0}, {key("protocol"), 0}},
-                   {{key("record"), encode(founding.record)},
-                    {key("protocol"),
-                     fmt::format("{} {}", kClusterProtocol, settings_.key_check)}},
-                   guarded<Etcd::Txn>([this](const Etcd::Txn &) { read_all(); }));
-        return;
-    }
+    if (!record)
+        return found(own);
     if (self != nodes_.end() && joined_) {
         follow(range.revision + 1);
         tell_all();
@@ -168,13 +161,27 @@ void Coordination::found_or_enter(const Etcd::Range &range) {
     enter(own);
 }
 
+// The founder's own key comes with the record that says it lives: without, a node
+// that enters in between would take the founder for lost.
+void Coordination::found(Etcd::Revision expected) {
+    etcd_->txn({{key("record"), 0}, {key("protocol"), 0}, {own_key("nodes"), expected}},
+               {{key("record"), encode(Recovery::founding({settings_.self.host}))},
+                {key("protocol"), fmt::format("{} {}", kClusterProtocol, settings_.key_check)},
+                {own_key("nodes"), encode(settings_.self), lease_}},
+               entered());
+}
+
 void Coordination::enter(Etcd::Revision expected) {
     etcd_->txn({{own_key("nodes"), expected}},
                {{own_key("nodes"), encode(settings_.self), lease_}},
-               guarded<Etcd::Txn>([this](const Etcd::Txn &txn) {
-                   joined_ = joined_ || txn.succeeded;
-                   read_all(); // with what happened meanwhile
-               }));
+               entered());
+}
+
+Etcd::Done<Etcd::Txn> Coordination::entered() {
+    return guarded<Etcd::Txn>([this](const Etcd::Txn &txn) {
+        joined_ = joined_ || txn.succeeded;
+        read_all(); // with what happened meanwhile
+    });
 }
 
 void Coordination::follow(Etcd::Revision from) {

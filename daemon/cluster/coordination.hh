@@ -83,7 +83,9 @@ class Coordination {
     void read_all();
     void found_or_enter(const Etcd::Range &range);
     Status check_protocol(const std::string *stored) const;
+    void found(Etcd::Revision expected);
     void enter(Etcd::Revision expected);
+    Etcd::Done<Etcd::Txn> entered();
     void follow(Etcd::Revision from);
     void take(const Etcd::KeyValue &change);
     void take_record(const Etcd::KeyValue &change);

@@ -20,15 +20,15 @@ class Quiet : public Logger {
 class Member : public CoordinationObserver {
   public:
     Member(EventLoop &loop, const std::string &url, NodeId node, u64 boot,
-           const std::string &key = "k")
+           const std::string &key = "k", const std::string &prefix = "/tlckpt/7/")
         : host_{node, boot}, recovery_({host_, std::nullopt, false}) {
         Coordination::Settings settings;
         settings.etcd.endpoints = {url};
         settings.etcd.timeout = 1s;
-        settings.prefix = "/tlckpt/7/";
+        settings.prefix = prefix;
         settings.self = {host_, "n" + std::to_string(node), {}};
         settings.key_check = key;
-        settings.lease = 2s;
+        settings.lease = 3s;
         coordination = std::move(*Coordination::create(loop, logger_, *this, settings));
         coordination->join();
     }
@@ -101,6 +101,19 @@ TEST_F(CoordinationTest, TheFirstNodeFoundsTheClusterAndOthersAreLetIn) {
     EXPECT_EQ(4u, n1->coordination->catalogues().at(2).groups.at(2)[0].capture.index);
 }
 
+TEST_F(CoordinationTest, NodesThatFoundAClusterTogetherTakeNobodyForLost) {
+    for (int i = 0; i < 10; i++) {
+        std::string prefix = fmt::format("/tlckpt/{}/", 100 + i);
+        Member n1(*loop_, server_.url(), 1, 10, "k", prefix);
+        if (i % 2)
+            loop_->turn(1ms); // one step of the founder ahead
+        Member n2(*loop_, server_.url(), 2, 20, "k", prefix);
+        run_until([&] { return n1.record().live.size() == 2 && n2.record().live.size() == 2; });
+        EXPECT_EQ(0u, n1.record().incarnation);
+        EXPECT_FALSE(n1.stood_down || n2.stood_down);
+    }
+}
+
 TEST_F(CoordinationTest, ANodeWhoseLeaseRunsOutIsRecoveredFrom) {
     auto n1 = member(1, 10), n2 = member(2, 20), n3 = member(3, 30);
     run_until([&] { return n3->record().live.size() == 3 && n1->record().live.size() == 3; });
@@ -123,7 +136,7 @@ TEST_F(CoordinationTest, OneNodeIdOneKeyAndOneProtocolInACluster) {
     run_until([&] { return !twin->refusals.empty() && !stranger->refusals.empty(); });
     EXPECT_NE(std::string::npos, twin->refusals[0].find("node id 1 is in use by n1"));
     EXPECT_NE(std::string::npos, stranger->refusals[0].find("key is not the one"));
-    for (int i = 0; i < 25; i++)
+    for (int i = 0; i < 10; i++)
         loop_->turn(100ms);
     EXPECT_EQ(1u, twin->refusals.size()); // said once
     EXPECT_TRUE(n1->lives_in({{1, 10}}));
@@ -136,7 +149,7 @@ TEST_F(CoordinationTest, NothingIsDecidedWhileTheStoreIsAwayAndAllGoesOnAfter) {
     run_until([&] { return !n1->answers && !n2->answers; });
     Catalogue catalogue{"n1", 0, 9, 9, {}};
     n1->coordination->publish(catalogue);
-    for (int i = 0; i < 40; i++)
+    for (int i = 0; i < 60; i++)
         loop_->turn(100ms); // beyond the lease
     EXPECT_EQ(0u, n1->record().incarnation);
     server_.start();
