@@ -2,8 +2,10 @@
 #include "libckpt/vm/xen_guest.hh"
 
 #include <algorithm>
+#include <charconv>
 
 #include "libckpt/base/assert.hh"
+#include "libckpt/vm/xl_config.hh"
 
 namespace ckpt::xen {
 
@@ -151,7 +153,7 @@ Result<std::size_t> XenGuest::copy_pages(std::span<const Pfn> pfns, PageBatch &b
 Status XenGuest::request_suspend() {
     auto request = [this]() -> Status {
         CKPT_CHECK(state_->prepare());
-        configuration_ = CKPT_TRY(read_configuration(info_.domid, info_.uuid));
+        CKPT_CHECK(read_configuration());
         roles_.clear();
         return suspender_->request();
     };
@@ -164,8 +166,27 @@ Status XenGuest::wait_suspended(SteadyTime deadline) {
 
 Result<StateRecords> XenGuest::read_state() {
     StateRecords records = CKPT_TRY(judged(state_->read()));
+    CKPT_CHECK(set_memory_target(configuration_, memory_target(suspender_->info().tot_pages)));
     records.config = configuration_;
     return records;
+}
+
+// All but the memory that the guest has, which can change until it is suspended.
+Status XenGuest::read_configuration() {
+    configuration_ = CKPT_TRY(xen::read_configuration(info_.domid, info_.uuid));
+    const std::string path = domain_path(info_.domid, "memory/target");
+    const std::string target = handles_.store.read(path).value_or("");
+    target_kib_ = 0;
+    std::from_chars(target.data(), target.data() + target.size(), target_kib_);
+    return set_memory_target(configuration_, memory_target(info_.nr_pages));
+}
+
+// In KiB, for the guest's configuration: where it was sent (xl mem-set), unless
+// it is on its way down and has more yet, for which xl restore must find room.
+std::uint64_t XenGuest::memory_target(std::uint64_t nr_pages) const {
+    constexpr std::uint64_t kSpecialPages = 64; // beyond the target, as xl allows (1 MiB)
+    const std::uint64_t needed = nr_pages - std::min(nr_pages, kSpecialPages);
+    return std::max(target_kib_, needed * kPageSize / 1024);
 }
 
 Status XenGuest::resume() {

@@ -53,6 +53,8 @@ class XenGuest : public Guest {
     Status check_alive();
     Result<DirtyResult> collect(PageSet &dirty, bool stopped);
     Status add_at_stop(PageSet &dirty);
+    Status read_configuration();
+    std::uint64_t memory_target(std::uint64_t nr_pages) const;
 
     GuestInfo info_;
     Handles handles_;
@@ -67,6 +69,7 @@ class XenGuest : public Guest {
     std::unique_ptr<Suspender> suspender_;
     std::vector<FixedPage> rings_;
     std::vector<std::byte> configuration_;
+    std::uint64_t target_kib_ = 0;
     std::map<Pfn, std::string> roles_;
 };
 
