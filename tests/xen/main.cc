@@ -4,8 +4,8 @@
 //   tlckpt-xen-probe list
 //   tlckpt-xen-probe recover GUEST...
 //   tlckpt-xen-probe run [--count N] [--interval MS] [--rounds MS] [--verify]
-//                        [--timeout MS] [--hold MS] [--keep K]...
-//                        [--to DIRECTORY] GUEST...
+//                        [--timeout MS] [--hold MS] [--await FILE]
+//                        [--hold-until FILE] [--keep K]... [--to DIRECTORY] GUEST...
 //
 // Ends with 0 if all is well, 1 on an error, 2 if verification found a page
 // that differs without explanation.
@@ -64,6 +64,10 @@ Result<int> act(const std::vector<std::string> &words) {
             options.keep.insert(number(++i));
         else if (words[i] == "--to" && i + 1 < words.size())
             options.directory = words[++i];
+        else if (words[i] == "--await" && i + 1 < words.size())
+            options.await = words[++i];
+        else if (words[i] == "--hold-until" && i + 1 < words.size())
+            options.hold_until = words[++i];
         else if (words[i] == "--verify")
             options.verify = true;
         else if (words[i][0] == '-')

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "libckpt/base/fd.hh"
 #include "libckpt/restore/restore_stream.hh"
@@ -18,6 +19,9 @@ namespace {
 constexpr unsigned kSlots = 24; // 6144 pages in one pause
 
 double ms(Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
+
+// What nobody asked to wait for is there.
+bool there(const std::string &path) { return path.empty() || ::access(path.c_str(), F_OK) == 0; }
 
 struct Member {
     std::unique_ptr<Guest> guest;
@@ -109,7 +113,7 @@ class Run {
     Status work_between() {
         const SteadyTime until =
             steady_now() + std::chrono::milliseconds(options_.interval_ms);
-        while (steady_now() < until) {
+        while (steady_now() < until || !there(options_.await)) {
             std::this_thread::sleep_for(
                 std::chrono::milliseconds(options_.round_ms ? options_.round_ms : 50));
             if (options_.round_ms)
@@ -194,9 +198,11 @@ class Run {
                 CKPT_CHECK(verify(member, k));
             verifying_ += steady_now() - t3;
         }
-        if (options_.hold_ms)
+        if (options_.hold_ms || !there(options_.hold_until))
             fmt::print("holding\n");
         std::this_thread::sleep_for(std::chrono::milliseconds(options_.hold_ms));
+        while (!there(options_.hold_until))
+            std::this_thread::sleep_for(std::chrono::milliseconds(50));
         return true;
     }
 

@@ -17,6 +17,8 @@ struct RunOptions {
     unsigned round_ms = 100;         // between dirty rounds; 0: none before the stop
     unsigned timeout_ms = 20000;     // for a guest to suspend
     unsigned hold_ms = 0;            // keeps the guests suspended this long
+    std::string await;               // no checkpoint before this file exists
+    std::string hold_until;          // keeps the guests suspended until this file exists
     bool verify = false;             // every checkpoint against a second look
     std::set<unsigned> keep;         // checkpoints written as images
     std::string directory = ".";     // DIRECTORY/NAME.K
