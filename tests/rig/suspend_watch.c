@@ -2,10 +2,11 @@
 /*
  * Measures from outside how long a domain is stopped, by the hypervisor's own
  * word and the same for everybody who stops it (tlckptd, xl save, xl remus).
- *   tlckpt-suspend-watch DOMID
+ *   tlckpt-suspend-watch DOMID [PERIOD_ms]
  * prints one line per stop, `BEGIN_ms LENGTH_ms` on the monotonic clock, until
- * SIGTERM or the domain is gone. A look every 4 ms, so that it does not itself
- * take much of Dom0: a length is right within that plus what the scheduler adds.
+ * SIGTERM or the domain is gone. A look every 4 ms, or every PERIOD_ms, so that it
+ * does not itself take much of Dom0: a length is right within that plus what the
+ * scheduler adds.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -33,13 +34,14 @@ static double now_ms(void)
 
 int main(int argc, char **argv)
 {
-	const struct timespec period = {.tv_nsec = 4000000};
+	long period_ms = argc == 3 ? atol(argv[2]) : 4;
+	const struct timespec period = {.tv_nsec = period_ms * 1000000};
 	xc_interface *xen = xc_interface_open(NULL, NULL, 0);
-	uint32_t domid = argc == 2 ? (uint32_t)atoi(argv[1]) : 0;
+	uint32_t domid = argc >= 2 ? (uint32_t)atoi(argv[1]) : 0;
 	double since = -1;
 
-	if (!xen || !domid) {
-		fprintf(stderr, "usage: tlckpt-suspend-watch DOMID, in a Dom0\n");
+	if (!xen || !domid || period_ms < 1 || period_ms > 999) {
+		fprintf(stderr, "usage: tlckpt-suspend-watch DOMID [PERIOD_ms], in a Dom0\n");
 		return 2;
 	}
 	signal(SIGTERM, on_term);
