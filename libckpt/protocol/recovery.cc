@@ -230,6 +230,9 @@ tlckpt_rollback Recovery::core_step(const Decision &decision, const std::set<Nod
     for (const Place &place : decision.places) {
         if (place.node != self_.node)
             continue;
+        // It stayed under an earlier boot of this node: a later decision brings it back.
+        if (!place.member && !here.contains(place.group))
+            continue;
         then.insert(place.group);
         if (!(some_run ? running : here.empty() ? then : here).contains(place.group))
             continue;

@@ -200,6 +200,36 @@ TEST(Recovery, WhoMissedDecisionsFollowsEach) {
     EXPECT_EQ(apply.restores, (std::vector<Restore>{{2, 3, 3}}));
 }
 
+// What stayed in a decision that its node did not live to finish does not run on the
+// node's next boot: until a later decision brings it back, the node has no guests.
+TEST(Recovery, WhatStayedUnderAnEarlierBootIsNotHere) {
+    const Host again{1, 2};
+    Node one(again, std::nullopt, false);
+    one.up({again});
+    const Decision first{2, 1, 57, {{1, 1, {}}, {2, 1, {}}}, {}};
+    const Decision second{3, 2, 57, {{1, 1, {}}, {2, 1, {}}}, {}};
+    const Decision third{4, 3, 56, {{1, 1, 56}, {2, 1, 56}}, {}};
+    const Apply apply = only<Apply>(one.see(decided({first, second, third}, {again})));
+    ASSERT_EQ(apply.steps.size(), 3u);
+    EXPECT_EQ(apply.steps[0].member, 57u);
+    EXPECT_EQ(apply.steps[1].member, 57u);
+    EXPECT_EQ(apply.steps[2].member, 56u);
+    EXPECT_EQ(apply.restores, (std::vector<Restore>{{1, 56, 56}, {2, 56, 56}}));
+}
+
+TEST(Recovery, WhatArrivedOnANodeWithoutGuestsStaysThere) {
+    const Host spare{4, 1};
+    Node four(spare);
+    four.up({kOne, spare});
+    const Decision first{1, 0, 5, {{1, 1, 5}, {3, 4, 7}}, {}};
+    const Decision second{2, 1, 8, {{1, 1, {}}, {3, 4, {}}}, {}};
+    const Apply apply = only<Apply>(four.see(decided({first, second}, {kOne, spare})));
+    ASSERT_EQ(apply.steps.size(), 2u);
+    EXPECT_EQ(apply.steps[0].member, 7u);
+    EXPECT_EQ(apply.steps[1].member, 0u);
+    EXPECT_EQ(apply.restores, (std::vector<Restore>{{3, 7, 5}}));
+}
+
 TEST(Recovery, GuestsWithAHigherIndexRaiseTheirNewNode) {
     Node two(kTwo);
     two.up({kOne, kTwo});
