@@ -33,6 +33,8 @@ LINK_cov     := --coverage
 
 # What the module.mk files fill: programs, and the parts of check, test, bench.
 PROGS   :=
+# All programs, those of the tests included.
+PROGRAMS :=
 CHECKS  :=
 RINGS   :=
 BENCHES :=
@@ -46,6 +48,7 @@ objs = $(patsubst %,$(O)/$(1)/%.o,$(basename $(2)))
 
 # $(call program,name,flavour,sources,libraries): a program $(O)/bin/name
 define program
+PROGRAMS += $(1)
 $(O)/bin/$(1): $(call objs,$(2),$(3))
 	@mkdir -p $$(@D)
 	@echo "  LINK    $$@"
@@ -68,10 +71,11 @@ $(O)/$(1)/%.o: %.c
 endef
 $(foreach f,rel asan cov,$(eval $(call compile,$(f))))
 
-.PHONY: all deps check test demo bench figures campaign install clean $(CHECKS) $(RINGS) $(BENCHES) $(LONG_BENCHES)
+.PHONY: all programs deps check test demo bench figures campaign install clean $(CHECKS) $(RINGS) $(BENCHES) $(LONG_BENCHES)
 .SECONDARY:
 
 all: $(addprefix $(O)/bin/,$(PROGS))
+programs: $(addprefix $(O)/bin/,$(PROGRAMS))
 
 deps:
 	$(Q)tools/deps
@@ -81,7 +85,7 @@ check: deps
 	$(Q)tests/run $(O) check $(CHECKS)
 
 test: deps
-	$(Q)tests/run $(O) test $(CHECKS) $(RINGS) $(BENCHES)
+	$(Q)tests/run $(O) test $(CHECKS) -- $(RINGS) $(BENCHES)
 
 bench: deps $(BENCHES) $(LONG_BENCHES)
 figures: deps $(FIGURES)
