@@ -72,8 +72,9 @@ Status NodeLevel::start() {
     return run({.sn = used, .captured = used, .durable = durable}, 0);
 }
 
-Status NodeLevel::run(NodeIndexes indexes, std::uint32_t incarnation) {
+Status NodeLevel::run(NodeIndexes indexes, std::uint32_t incarnation, bool at_rest) {
     stop();
+    at_rest_ = at_rest;
     node_ = CKPT_TRY(
         NodeCheckpointer::create(parts_.backend, parts_.store, parts_.arena, *this, parts_.logger,
                                  node_options(parts_.config, indexes, incarnation, parts_.guard)));
@@ -193,7 +194,8 @@ void NodeLevel::protect(const GuestInfo &guest) {
             parts_.logger.warning("guest {}: resumed, an earlier run had asked it to suspend",
                                   guest.name);
     }
-    if (guest.state != RunState::running) {
+    const bool at_rest = at_rest_ && guest.state == RunState::paused;
+    if (guest.state != RunState::running && !at_rest) {
         remember_refusal(guest, fmt::format("it is {}", to_string(guest.state)));
         return;
     }

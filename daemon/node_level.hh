@@ -47,10 +47,12 @@ class NodeLevel final : private NodeObserver {
     // Leaves those who wait without their checkpoint: the daemon ends.
     void abandon_waiters() { waiters_.clear(); }
 
-    // For the system level. Protects from now on, at these indexes; stop():
-    // no guest is protected any more, all run.
-    Status run(NodeIndexes indexes, std::uint32_t incarnation);
+    // For the system level. Protects from now on, at these indexes; with
+    // `at_rest`, guests that were put back and have not run yet too. stop(): no
+    // guest is protected any more, all run but those at rest.
+    Status run(NodeIndexes indexes, std::uint32_t incarnation, bool at_rest = false);
     void stop();
+    bool runs() const { return node_ != nullptr; }
     // A checkpoint of at least index `target` is wanted.
     void want(CheckpointKind kind, Sn target);
     // No attempt is under way.
@@ -116,6 +118,7 @@ class NodeLevel final : private NodeObserver {
     std::uint64_t taken_ = 0, failed_ = 0;
     control::Verification verification_;
     std::string last_error_;
+    bool at_rest_ = false;
     SteadyTime pause_began_{}; // when a step with suspended guests was first seen; else zero
     std::thread collector_;
     bool collecting_ = false;

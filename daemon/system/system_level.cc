@@ -179,6 +179,7 @@ void SystemLevel::wanted(Sn target, u8 reason, NodeId peer, Sn sn) {
 // What an event told that was lost, and what the node level gave up before the
 // cut: the core goes on wanting it (R7).
 void SystemLevel::look_at_core() {
+    go_on_taking_over();
     auto state = port_->state();
     if (!state) {
         parts_.logger.error("{}", state.error().message());
@@ -201,6 +202,8 @@ Result<Sn> SystemLevel::ask(CheckpointKind kind) {
 }
 
 Status SystemLevel::close_intake(Sn) {
+    if (takeover_)
+        return {}; // since the rollback
     auto closed = step(TLCKPT_EV_CLOSE);
     if (!closed)
         return tl::unexpected(closed.error());
@@ -209,7 +212,8 @@ Status SystemLevel::close_intake(Sn) {
 }
 
 Result<Sn> SystemLevel::cut(Sn) {
-    CKPT_TRY(step(TLCKPT_EV_SUSPENDED));
+    if (!takeover_)
+        CKPT_TRY(step(TLCKPT_EV_SUSPENDED));
     return CKPT_TRY(step(TLCKPT_EV_CUT)).sn;
 }
 
@@ -248,15 +252,24 @@ void SystemLevel::durable(const Manifest &manifest) {
     publish_catalogue();
 }
 
-void SystemLevel::ended() { settle_if_quiet(); }
+void SystemLevel::ended() {
+    if (takeover_)
+        takeover_ended();
+    else
+        settle_if_quiet();
+}
 
 // --- the cluster
+
+// As decided, which may not be done yet.
+static const std::vector<Place> &places(const Record &record) {
+    return record.pending.empty() ? record.places : record.pending.back().places;
+}
 
 std::vector<NodeId> SystemLevel::groups_here() const {
     const Record &record = recovery_->record();
     std::vector<NodeId> groups;
-    for (const Place &place :
-         record.pending.empty() ? record.places : record.pending.back().places)
+    for (const Place &place : places(record))
         if (place.node == self_.host.node)
             groups.push_back(place.group);
     return groups;
@@ -316,7 +329,7 @@ Status SystemLevel::admit(const GuestInfo &guest) {
     auto known = coordination_->guests().find(uuid);
     const NodeId group =
         known == coordination_->guests().end() ? self_.host.node : known->second.group;
-    for (const Place &place : recovery_->record().places)
+    for (const Place &place : places(recovery_->record()))
         if (place.group == group && place.node != self_.host.node)
             return fail(EXDEV, "its group, the guests of node {}, runs on node {} now", group,
                         place.node);

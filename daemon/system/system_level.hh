@@ -103,6 +103,11 @@ class SystemLevel final : public NodeSteps, private CoordinationObserver {
     void restored(const Apply &apply, const BroughtBack &back);
     Status take_steps(const Apply &apply);
     tlckpt_view replay_view(const Apply &apply) const;
+    bool must_take_over() const;
+    std::vector<std::string> names_here() const;
+    void take_over(const Apply &apply, const BroughtBack &back);
+    void go_on_taking_over();
+    void takeover_ended();
     void run_guests(const Apply &apply, const BroughtBack &back);
     void thaw(const Apply &apply, const std::vector<ChannelFrame> &frames, const Groups &groups);
     void apply_failed(const Apply &apply, const Error &error);
@@ -130,6 +135,7 @@ class SystemLevel final : public NodeSteps, private CoordinationObserver {
     Incarnation settle_for_ = 0;
     bool frozen_ = true;       // no checkpoints: a recovery is under way, or not joined yet
     bool applying_ = false;
+    std::optional<std::pair<Apply, BroughtBack>> takeover_; // until its capture
     bool events_busy_ = false;
     std::vector<RecoveryEvent> events_;
     std::set<Host> hosts_up_;

@@ -258,7 +258,10 @@ void SystemLevel::retry_later() {
 void SystemLevel::restored(const Apply &apply, const BroughtBack &back) {
     if (auto done = take_steps(apply); !done)
         return apply_failed(apply, done.error());
-    run_guests(apply, back);
+    if (must_take_over())
+        take_over(apply, back);
+    else
+        run_guests(apply, back);
 }
 
 // What judges the channel logs: the incarnation to come and the lines before it.
@@ -306,24 +309,14 @@ Status SystemLevel::take_steps(const Apply &apply) {
         apply.steps, [](const tlckpt_rollback &rollback) { return rollback.member != 0; });
     if (went_back)
         channel_->start_anew();
-    // R7: guests brought together from different indexes are captured before they
-    // run, and the core accepts nothing else. The node level captures only guests
-    // that it suspended, not those that xl restored paused.
-    if (auto state = CKPT_TRY(port_->state()); state.phase == TLCKPT_CUT)
-        return fail(ENOTSUP, "the guests taken over must be captured as {} before they run, which "
-                             "this version can't do; they stay paused: recover with the lost node "
-                             "started again", state.sn);
     return {};
 }
 
 // The restored guests run and connect their interfaces again, while this node is
 // still frozen: what other nodes sent waits until the replay is done.
 void SystemLevel::run_guests(const Apply &apply, const BroughtBack &back) {
-    std::vector<std::string> paused = back.names;
-    if (apply.steps.empty()) // a daemon before this one may have come this far
-        for (const auto &[uuid, guest] : coordination_->guests())
-            if (std::ranges::count(groups_here(), guest.group))
-                paused.push_back(guest.name);
+    // A daemon before this one may have come this far.
+    std::vector<std::string> paused = apply.steps.empty() ? names_here() : back.names;
     auto work = [paused, view = store_view(), xen = parts_.config.backend == "xen"] {
         for (const std::string &name : paused)
             if (xen)
@@ -355,8 +348,10 @@ void SystemLevel::thaw(const Apply &apply, const std::vector<ChannelFrame> &fram
     for (NodeId group : groups_here())
         if (auto has = groups.find(group); has != groups.end())
             groups_[group] = has->second;
-    if (auto done = run_node(); !done)
-        return apply_failed(apply, done.error());
+    frozen_ = false;
+    if (!node_->runs()) // it does after a takeover
+        if (auto done = run_node(); !done)
+            return apply_failed(apply, done.error());
     stuck_.reset();
     if (recovery_began_ != SteadyTime{}) {
         recoveries_++;

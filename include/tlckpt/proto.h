@@ -270,7 +270,8 @@ struct tlckpt_proto {
  * @TLCKPT_EV_DISCARD:     @discard left the hold queue in another way (link gone)
  * @TLCKPT_EV_CLOSE:       the daemon begins: intake closes
  * @TLCKPT_EV_SUSPENDED:   all guests are suspended
- * @TLCKPT_EV_CUT:         sn becomes target
+ * @TLCKPT_EV_CUT:         sn becomes target; once it has (ROLLBACK with a raise):
+ *                         all guests of the node stand still
  * @TLCKPT_EV_CAPTURED:    state @index is in memory, no guest has resumed
  * @TLCKPT_EV_DURABLE:     state @index is committed
  * @TLCKPT_EV_ABORT:       the attempt failed, guests run (R7)

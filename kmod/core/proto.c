@@ -182,6 +182,12 @@ static int on_suspended(struct tlckpt_proto *p, struct tlckpt_update *u)
 static int on_cut(struct tlckpt_proto *p, struct tlckpt_update *u)
 {
 	/* Rule R4: raised before all are suspended, in-transit frames have no sign. */
+	if (taking_over(p)) {
+		/* sn has risen with the rollback: only what came in meanwhile is new. */
+		u->sn = p->view.sn;
+		u->todo |= TLCKPT_DO_LOG_HELD;
+		return 0;
+	}
 	if (p->phase != TLCKPT_SUSPENDED)
 		return refuse(u, -EPROTO, "the guests are not suspended");
 	p->phase = TLCKPT_CUT;
@@ -346,7 +352,6 @@ static void stand_on_line(struct tlckpt_proto *p, const struct tlckpt_rollback *
 	if (p->gap < r->k - 1)
 		p->gap = r->k - 1;
 	u->sn = v->sn;
-	u->todo |= TLCKPT_DO_LOG_HELD;
 }
 
 static int on_rollback(struct tlckpt_proto *p, const struct tlckpt_rollback *r,

@@ -100,7 +100,9 @@ class Guest {
     virtual Result<std::size_t> copy_pages(std::span<const Pfn> pfns, PageBatch &batch,
                                            PageSet &deferred) = 0;
 
-    // Asks the guest to suspend; returns at once.
+    // Asks the guest to suspend; returns at once. A guest that was put back
+    // paused and has not run since is at rest: its state is whole as it is, and
+    // it counts as suspended until resume(), which leaves it paused.
     virtual Status request_suspend() = 0;
     // Waits until it has. ETIMEDOUT: it did not before `deadline`, and the
     // request was taken back; ESHUTDOWN: it died or crashed instead.

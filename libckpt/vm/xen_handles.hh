@@ -80,6 +80,10 @@ inline unsigned shutdown_reason(const xc_domaininfo_t &info) {
     return info.flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask;
 }
 bool is_suspended(const xc_domaininfo_t &info);
+// Built or restored paused, and its processors have not run since.
+inline bool is_at_rest(const xc_domaininfo_t &info) {
+    return info.flags & XEN_DOMINF_paused && !is_shut_down(info) && info.cpu_time == 0;
+}
 
 // Read-only pages of a guest, unmapped when dropped.
 class Mapping {

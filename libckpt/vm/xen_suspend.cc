@@ -65,8 +65,7 @@ Status Suspender::down(const xc_domaininfo_t &info) const {
                 reason == SHUTDOWN_crash ? "has crashed" : "has shut down");
 }
 
-Status Suspender::check_ready() {
-    const auto info = CKPT_TRY(domain_info(handles_.control.get(), domid_));
+Status Suspender::check_ready(const xc_domaininfo_t &info) {
     if (is_suspended(info))
         return fail(EBUSY, "domain {}: somebody else holds it suspended (xl save?)", domid_);
     if (is_shut_down(info) || info.flags & XEN_DOMINF_dying)
@@ -96,7 +95,14 @@ Status Suspender::request() {
     if (late_)
         return fail(EBUSY, "domain {}: it took an earlier request and has not suspended yet",
                     domid_);
-    CKPT_CHECK(check_ready());
+    const auto info = CKPT_TRY(domain_info(handles_.control.get(), domid_));
+    if (is_at_rest(info)) {
+        at_rest_ = suspended_ = true;
+        suspended_at_ = steady_now();
+        info_ = info;
+        return {};
+    }
+    CKPT_CHECK(check_ready(info));
     CKPT_CHECK(handles_.store.write(domain_path(domid_, kMarkSuspend), kAsked));
     asked_ = true; // what follows is undone by resume() and tidy()
     if (xc_domain_subscribe_for_suspend(handles_.control.get(), domid_, guest_port_)) {
@@ -116,6 +122,8 @@ Status Suspender::request() {
 
 // Looks whether the guest is suspended by now.
 Status Suspender::look() {
+    if (at_rest_)
+        return {};
     auto info = domain_info(handles_.control.get(), domid_);
     if (!info.has_value())
         return fail(ESHUTDOWN, "domain {}: it is gone", domid_);
@@ -224,6 +232,11 @@ Status Suspender::resume() {
         return take_back();
     if (!suspended_)
         return {};
+    if (std::exchange(at_rest_, false)) { // who put it back lets it run
+        resumed_at_ = steady_now();
+        suspended_ = false;
+        return {};
+    }
     if (const int error = xen_resume(handles_.control.get(), domid_))
         return fail(error, "domain {}: can't be resumed", domid_);
     resumed_at_ = steady_now();

@@ -19,9 +19,9 @@ class Suspender {
     // Takes back or undoes what is under way (R7).
     ~Suspender();
 
-    // Asks. EBUSY: the guest is being suspended by somebody else; EOPNOTSUPP:
-    // its kernel announced that it can't; EAGAIN: it is paused; ESHUTDOWN: it
-    // is down.
+    // Asks; a guest at rest is suspended then. EBUSY: the guest is being
+    // suspended by somebody else; EOPNOTSUPP: its kernel announced that it
+    // can't; EAGAIN: it is paused; ESHUTDOWN: it is down.
     Status request();
     // As Guest::wait_suspended().
     Status wait(SteadyTime deadline);
@@ -46,13 +46,14 @@ class Suspender {
     void expect_late();
     bool drain_events();
     Status take_back();
-    Status check_ready();
+    Status check_ready(const xc_domaininfo_t &info);
     Status down(const xc_domaininfo_t &info) const;
 
     Handles &handles_;
     std::uint32_t domid_;
     evtchn_port_t guest_port_ = 0;
     bool asked_ = false, suspended_ = false, late_ = false;
+    bool at_rest_ = false; // suspended_ without having been asked
     bool subscribed_ = false, proven_ = false, answered_ = false;
     SteadyTime suspended_at_{}, resumed_at_{}, late_until_{};
     xc_domaininfo_t info_{};

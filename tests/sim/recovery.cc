@@ -285,7 +285,7 @@ void Simulation::capture_before_run(unsigned h, const std::vector<Frame> &frames
     host.attempt_reason = TLCKPT_TAKEOVER;
     host.guests_stopped = true;
     host.closed_at = now();
-    log_held(h);
+    obey(h, step(h, TLCKPT_EV_CUT)); // all its guests are suspended, or at rest
     captured(h);
 }
 
