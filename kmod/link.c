@@ -183,7 +183,8 @@ static unsigned int link_rx(void *priv, struct sk_buff *skb, const struct nf_hoo
 		if (!skb)
 			goto no_memory;
 	}
-	if (verdict < TLCKPT_HOLD && !tlckpt_hold_busy(&link->hold) &&
+	/* The core must see an unprotected one: no later capture stands for its index (R8). */
+	if (verdict < TLCKPT_DELIVER_UNPROTECTED && !tlckpt_hold_busy(&link->hold) &&
 	    !tlckpt_view_log(&pub->view, &frame, TLCKPT_AT_DELIVERY, &range)) {
 		trace_tlckpt_inspect(link->dev, &frame, verdict);
 		count(link, peer, peer ? STAT_RX_DELIVERED : STAT_RX_PLAIN);
