@@ -74,6 +74,8 @@ static unsigned int stamp_segments(struct tlckpt_link *link, struct sk_buff *skb
 static unsigned int shim_stamp(struct tlckpt_link *link, struct sk_buff *skb,
 			       const struct tlckpt_pub *pub)
 {
+	const unsigned int len = skb->len;
+
 	if (skb_is_gso(skb)) {
 		trace_tlckpt_stamp(link->dev, pub->view.captured, skb->len,
 				   skb_shinfo(skb)->gso_segs);
@@ -84,7 +86,7 @@ static unsigned int shim_stamp(struct tlckpt_link *link, struct sk_buff *skb,
 		return NF_DROP;
 	}
 	stat_inc(link->stats, STAT_TX_STAMPED);
-	trace_tlckpt_stamp(link->dev, pub->view.captured, skb->len, 1);
+	trace_tlckpt_stamp(link->dev, pub->view.captured, len, 1);
 	return NF_ACCEPT;
 }
 

@@ -16,40 +16,58 @@
 
 #include "compat.h"
 
-#ifndef _TLCKPT_TRACE_NAMES
-#define _TLCKPT_TRACE_NAMES
-#define tlckpt_show_verdict(v)                                          \
-	__print_symbolic(v, { TLCKPT_DELIVER, "deliver" },              \
-			 { TLCKPT_DELIVER_PLAIN, "deliver-plain" },     \
-			 { TLCKPT_DELIVER_UNPROTECTED, "unprotected" }, \
-			 { TLCKPT_HOLD, "hold" },                       \
-			 { TLCKPT_DROP_PLAIN, "drop-plain" },           \
-			 { TLCKPT_DROP_OWN, "drop-own" },               \
-			 { TLCKPT_DROP_GHOST, "drop-ghost" },           \
-			 { TLCKPT_DROP_JUMP, "drop-jump" },             \
-			 { TLCKPT_DROP_FULL, "drop-full" },             \
-			 { TLCKPT_DROP_OWNERLESS, "drop-ownerless" })
-#define tlckpt_show_reason(r)                                   \
-	__print_symbolic(r, { TLCKPT_BASIC, "basic" },          \
-			 { TLCKPT_FORCED, "forced" },           \
-			 { TLCKPT_MANUAL, "manual" },           \
-			 { TLCKPT_TAKEOVER, "takeover" })
-#define tlckpt_show_event(e)                                            \
-	__print_symbolic(e, { TLCKPT_EV_TICK, "tick" },                 \
-			 { TLCKPT_EV_REQUEST, "request" },              \
-			 { TLCKPT_EV_CLOSE, "close" },                  \
-			 { TLCKPT_EV_SUSPENDED, "suspended" },          \
-			 { TLCKPT_EV_CUT, "cut" },                      \
-			 { TLCKPT_EV_CAPTURED, "captured" },            \
-			 { TLCKPT_EV_DURABLE, "durable" },              \
-			 { TLCKPT_EV_ABORT, "abort" },                  \
-			 { TLCKPT_EV_OWNER_LOST, "owner-lost" },        \
-			 { TLCKPT_EV_OWNER_GRACE, "owner-grace-over" }, \
-			 { TLCKPT_EV_OWNER_BACK, "owner-back" },        \
-			 { TLCKPT_EV_FREEZE, "freeze" },                \
-			 { TLCKPT_EV_ROLLBACK, "rollback" },            \
-			 { TLCKPT_EV_THAW, "thaw" })
-#endif
+/*
+ * Names of values. Expanded twice, to tell user space's tools what
+ * the enumerators are worth, and as the table of __print_symbolic().
+ */
+#define TLCKPT_VERDICT_NAMES \
+	EM(TLCKPT_DELIVER, "deliver") \
+	EM(TLCKPT_DELIVER_PLAIN, "deliver-plain") \
+	EM(TLCKPT_DELIVER_UNPROTECTED, "unprotected") \
+	EM(TLCKPT_HOLD, "hold") \
+	EM(TLCKPT_DROP_PLAIN, "drop-plain") \
+	EM(TLCKPT_DROP_OWN, "drop-own") \
+	EM(TLCKPT_DROP_GHOST, "drop-ghost") \
+	EM(TLCKPT_DROP_JUMP, "drop-jump") \
+	EM(TLCKPT_DROP_FULL, "drop-full") \
+	EMe(TLCKPT_DROP_OWNERLESS, "drop-ownerless")
+
+#define TLCKPT_REASON_NAMES \
+	EM(TLCKPT_BASIC, "basic") \
+	EM(TLCKPT_FORCED, "forced") \
+	EM(TLCKPT_MANUAL, "manual") \
+	EMe(TLCKPT_TAKEOVER, "takeover")
+
+#define TLCKPT_EVENT_NAMES \
+	EM(TLCKPT_EV_TICK, "tick") \
+	EM(TLCKPT_EV_REQUEST, "request") \
+	EM(TLCKPT_EV_CLOSE, "close") \
+	EM(TLCKPT_EV_SUSPENDED, "suspended") \
+	EM(TLCKPT_EV_CUT, "cut") \
+	EM(TLCKPT_EV_CAPTURED, "captured") \
+	EM(TLCKPT_EV_DURABLE, "durable") \
+	EM(TLCKPT_EV_ABORT, "abort") \
+	EM(TLCKPT_EV_OWNER_LOST, "owner-lost") \
+	EM(TLCKPT_EV_OWNER_GRACE, "owner-grace-over") \
+	EM(TLCKPT_EV_OWNER_BACK, "owner-back") \
+	EM(TLCKPT_EV_FREEZE, "freeze") \
+	EM(TLCKPT_EV_ROLLBACK, "rollback") \
+	EMe(TLCKPT_EV_THAW, "thaw")
+
+#undef EM
+#undef EMe
+#define EM(value, name) TRACE_DEFINE_ENUM(value);
+#define EMe(value, name) TRACE_DEFINE_ENUM(value);
+TLCKPT_VERDICT_NAMES
+TLCKPT_REASON_NAMES
+TLCKPT_EVENT_NAMES
+#undef EM
+#undef EMe
+#define EM(value, name) { value, name },
+#define EMe(value, name) { value, name }
+#define tlckpt_show_verdict(v) __print_symbolic(v, TLCKPT_VERDICT_NAMES)
+#define tlckpt_show_reason(r) __print_symbolic(r, TLCKPT_REASON_NAMES)
+#define tlckpt_show_event(e) __print_symbolic(e, TLCKPT_EVENT_NAMES)
 
 TRACE_EVENT(tlckpt_stamp,
 	TP_PROTO(const struct net_device *dev, u64 sn, unsigned int len, unsigned int segments),

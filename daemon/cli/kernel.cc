@@ -36,6 +36,8 @@ Parsed set_keyword(const std::string &name, const std::string &value, Json &nest
         if (!(file >> digits))
             return tl::unexpected(fmt::format("can't read a key of 32 hexadecimal digits from {}", value));
         nest["key"] = digits;
+    } else if (name == "frame") {
+        nest[name] = value; // hexadecimal, though it may have decimal digits only
     } else {
         bool digits = !value.empty() && value.find_first_not_of("0123456789") == value.npos;
         nest[name] = digits ? Json(std::strtoull(value.c_str(), nullptr, 10)) : Json(value);

@@ -13,6 +13,10 @@ for g in a1 b1; do
 	N $g ip link set eth0.10 up
 	N $g ip addr add "10.0.10.$([ $g = a1 ] && echo 1 || echo 11)/24" dev eth0.10
 done
+# Where A holds what B says, a1 gets no answers: it knows b1.
+N a1 ip neigh replace 10.0.0.11 lladdr 00:16:3e:00:00:0b dev eth0 nud permanent
+N a1 ip neigh replace 10.0.10.11 lladdr 00:16:3e:00:00:0b dev eth0.10 nud permanent
+check "untagged" N a1 ping -c1 -W2 10.0.0.11
 check "VLAN" N a1 ping -c1 -W2 10.0.10.11
 check "B is ahead" [ "$(checkpoint B)" = 1 ]
 
@@ -24,9 +28,9 @@ inject() { # from standard input
 }
 # A's frames say 0: in transit for 1. Three kinds, with checksums that the sender left
 # to the device.
-N b1 /test/flow recv 5000 20 20 >/tmp/received &
+spawn b1 /test/flow recv 5000 20 60 >/tmp/received
 receiver=$!
-N b1 /test/flow recv 5010 10 20 >/tmp/received.vlan &
+spawn b1 /test/flow recv 5010 10 60 >/tmp/received.vlan
 receiver_vlan=$!
 sleep 0.5
 N a1 /test/flow send 10.0.0.11 5000 10 700 1000
@@ -51,17 +55,28 @@ check "each was injected once" \
 	grep -q "received 20 lost -10 reordered 9 duplicate 10 damaged 0" /tmp/received
 check "and those with a tag" \
 	grep -q "received 10 lost -5 reordered 4 duplicate 5 damaged 0" /tmp/received.vlan
+check "A follows" [ "$(checkpoint A)" = 1 ]
 check "ping in the new incarnation" N a1 ping -c1 -W2 10.0.0.11
 B log delete sn 1
 check "what is durable is forgotten" [ "$(value B node log-frames)" = 0 ]
 
-# A bulk stream arrives in super-packets: the log has frames as on the wire.
-N b1 /test/flow serve 6000 300000 &
+# A bulk stream arrives in super-packets: the log has frames as on the wire. A, which
+# has no daemon and passes all (R8), stays behind B: its frames are late.
+A node set policy pass
+spawn A "$TOOL" monitor own >/dev/null
+owner=$!
+eventually "a daemon owns A" shown A node owner -gt 0
+kill $owner
+wait $owner
+eventually "and is gone" shown A node owner -eq 0
+check "B is ahead again" [ "$(checkpoint B)" = 2 ]
+spawn b1 /test/flow serve 6000 300000
 server=$!
-check "a bulk stream, late" N a1 /test/flow bulk 10.0.0.11 6000 300000
+check "a bulk stream, late" N a1 timeout 60 /test/flow bulk 10.0.0.11 6000 300000
+kill $server 2>/dev/null
 wait $server
 longest=$(logged | awk '{ n = length($0) / 2; if (n > longest) longest = n; sum++ }
-	END { print longest, sum > 200 }')
+	END { print longest, (sum > 200) }')
 check "its frames are logged as on a wire: longest $longest" [ "$longest" = "1514 1" ]
 check "a full log counts what it loses" sh -c "
 	ip netns exec B $TOOL node set log-bytes 1

@@ -13,7 +13,7 @@ udp() { # PAYLOAD
 	N a1 /test/flow cost udp 10.0.0.99 9 "$frames" "$1" | awk -v n="$frames" '{ print $1 / n }'
 }
 tcp() {
-	N b1 /test/flow sink 6000 &
+	spawn b1 /test/flow sink 6000
 	sink=$!
 	N a1 /test/flow cost tcp 10.0.0.11 6000 $((octets / 60000)) 60000
 	wait $sink

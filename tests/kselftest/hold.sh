@@ -12,17 +12,17 @@ topology
 nodes max-frames 100000 max-bytes 67108864
 links
 N B ethtool -K lB gro on >/dev/null
-N b1 /test/flow recv 5000 1000000 4 >/tmp/received &
+spawn b1 /test/flow recv 5000 1000000 4 >/tmp/received
 receiver=$!
-N b1 /test/flow serve 6000 "$octets" >/tmp/served 2>&1 &
+spawn b1 /test/flow serve 6000 "$octets" >/tmp/served 2>&1
 server=$!
 echo 0 >$tracing/trace
 echo 16384 >$tracing/buffer_size_kb
 echo 'sn>0' >$tracing/events/tlckpt/tlckpt_inspect/filter
 for event in inspect release step; do echo 1 >$tracing/events/tlckpt/tlckpt_$event/enable; done
-N a1 /test/flow send 10.0.0.11 5000 1000000 400 3000 &
+spawn a1 /test/flow send 10.0.0.11 5000 1000000 400 3000
 sender=$!
-N a1 /test/flow bulk 10.0.0.11 6000 "$octets" >/tmp/bulk 2>&1 &
+spawn a1 /test/flow bulk 10.0.0.11 6000 "$octets" >/tmp/bulk 2>&1
 bulk=$!
 sleep 1
 for i in 1 2 3 4 5 6 7 8 9 10; do

@@ -62,6 +62,9 @@ finish() {
 }
 
 N() { ip netns exec "$@"; }
+# spawn NAMESPACE COMMAND...: in the background; $! is the command itself, which N ... &
+# would only be the parent of
+spawn() { ip netns exec "$@" & }
 A() { N A "$TOOL" "$@"; }
 B() { N B "$TOOL" "$@"; }
 # value NODE OBJECT NAME: a number of `show`, summed over lines; counters too

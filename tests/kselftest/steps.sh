@@ -6,7 +6,7 @@
 
 topology
 nodes
-ip netns exec A "$TOOL" monitor >/tmp/events &
+spawn A "$TOOL" monitor >/tmp/events
 monitor=$!
 A link add dev lA
 B link add dev lB
@@ -54,9 +54,9 @@ check "the next attempt takes the same index" \
 	[ "$(steps A close + suspended + cut | awk '{ print $2 }')" = 2 ]
 steps A "captured sn 2 + durable sn 2" >/dev/null
 
-# --- the daemon killed at each step (R8); not by N: $! must be the tool itself
+# --- the daemon killed at each step (R8)
 own() {
-	ip netns exec A "$TOOL" monitor own >/tmp/own &
+	spawn A "$TOOL" monitor own >/tmp/own
 	owner=$!
 	eventually "a daemon owns the node" shown A node owner -gt 0
 }
@@ -86,7 +86,7 @@ while [ "$(value B node sn)" -lt "$(value A node sn)" ]; do checkpoint B >/dev/n
 
 # --- frames held when the owner goes: dropped after the grace time, or passed
 N a1 ping -c1 -W2 10.0.0.11 >/dev/null
-ip netns exec B "$TOOL" monitor own >/tmp/owner-of-B &
+spawn B "$TOOL" monitor own >/tmp/owner-of-B
 daemon=$!
 B node set grace-ms 500
 eventually "a daemon owns B" shown B node owner -gt 0
@@ -98,7 +98,7 @@ kill -9 $daemon
 wait $daemon 2>/dev/null
 eventually "after the grace time nothing is held" shown B node held-frames -eq 0
 eventually "and the drop is counted" shown B link drop-ownerless -ge 1
-ip netns exec B "$TOOL" monitor own >/tmp/owner-of-B &
+spawn B "$TOOL" monitor own >/tmp/owner-of-B
 daemon=$!
 eventually "the next daemon" shown B node owner -gt 0
 checkpoint B >/dev/null
@@ -108,7 +108,7 @@ wait $daemon 2>/dev/null
 eventually "gone again" shown B node owner -eq 0
 checkpoint A >/dev/null
 check "policy pass: delivered without a capture" N a1 ping -c1 -W2 10.0.0.11
-ip netns exec B "$TOOL" monitor own >/tmp/owner-of-B &
+spawn B "$TOOL" monitor own >/tmp/owner-of-B
 daemon=$!
 eventually "its index is protected by the next one" \
 	shown B node target -gt "$(value A node sn)"
@@ -135,6 +135,7 @@ trace-cmd report -i /tmp/trace.dat >/tmp/report 2>/dev/null
 check "trace-cmd: a frame that leaves" grep -Eq "tlckpt_stamp: +dev=lA sn=[0-9]+ len=98 segments=1" /tmp/report
 check "trace-cmd: a frame that arrives" \
 	grep -Eq "tlckpt_inspect: +dev=lB peer=1 incarnation=0 sn=[0-9]+ bytes=[0-9]+ verdict=deliver" /tmp/report
+sed -n 's/^/# /; 1,40p' /tmp/record /tmp/report
 kill $owner $daemon
 wait $owner $daemon 2>/dev/null
 finish

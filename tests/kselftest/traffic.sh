@@ -93,11 +93,11 @@ build() { # SWITCH CARRIER
 	done
 }
 listen() {
-	N A tcpdump -Z root -i lA -U -s 200 -w $wire 2>/dev/null &
+	spawn A tcpdump -Z root -i lA -U -s 200 -w $wire 2>/dev/null
 	listeners=$!
-	N b1 tcpdump -Z root -i eth0 -U -s 100 -w $inside 2>/dev/null &
+	spawn b1 tcpdump -Z root -i eth0 -U -s 100 -w $inside 2>/dev/null
 	listeners="$listeners $!"
-	N a2 tcpdump -Z root -i eth0 -U -s 100 -w $local 'ip host 10.0.0.2' 2>/dev/null &
+	spawn a2 tcpdump -Z root -i eth0 -U -s 100 -w $local 'ip host 10.0.0.2' 2>/dev/null
 	listeners="$listeners $!"
 	for file in $wire $inside $local; do
 		for _ in $(seq 50); do [ -s $file ] && break || sleep 0.1; done
@@ -129,7 +129,7 @@ stamped() {
 }
 # A flow's two ends, for `verdicts`: NAME RECEIVER_NAMESPACE "ARGUMENTS" SENDER "ARGUMENTS"
 flow() {
-	N $2 /test/flow $3 >"/tmp/flow.$1" 2>&1 &
+	spawn $2 /test/flow $3 >"/tmp/flow.$1" 2>&1
 	receivers="$receivers $1:$!"
 	senders="$senders
 N $4 /test/flow $5 >'/tmp/flow.$1.sender' 2>&1 &"

@@ -20,9 +20,9 @@ grown() { # BEFORE AFTER: what grew by one object per turn, or more
 }
 
 topology
-N b1 /test/flow recv 5000 1000000 600 >/dev/null &
+spawn b1 /test/flow recv 5000 1000000 600 >/dev/null
 receiver=$!
-N a1 /test/flow send 10.0.0.11 5000 1000000 200 2000 &
+spawn a1 /test/flow send 10.0.0.11 5000 1000000 200 2000
 sender=$!
 failures=0
 turn() { # B holds when the module goes
@@ -54,7 +54,7 @@ guest A a1 vif1.0 10.0.0.1 00:16:3e:00:00:01
 N A ip link set vif1.0 master br0
 A port add dev vif1.0
 check "it comes again" N a1 ping -c2 -W2 10.0.0.11
-N a1 /test/flow send 10.0.0.11 5000 1000000 200 2000 &
+spawn a1 /test/flow send 10.0.0.11 5000 1000000 200 2000
 sender=$!
 
 # A link goes under traffic, with held frames, and comes again.
