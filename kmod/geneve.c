@@ -8,6 +8,7 @@
  */
 #include <linux/if_link.h>
 #include <linux/percpu.h>
+#include <net/dst_cache.h>
 #include <net/dst_metadata.h>
 #include <net/geneve.h>
 #include <net/rtnetlink.h>
@@ -61,6 +62,10 @@ static struct metadata_dst *metadata_of_link(const struct tlckpt_link *link,
 	}
 	info->key.ttl = 64;
 	info->key.tun_id = cpu_to_be64(config->vni);
+#ifdef CONFIG_DST_CACHE
+	/* Optional: the route to the remote is then looked up once. Freed with @md. */
+	dst_cache_init(&info->dst_cache, GFP_ATOMIC | __GFP_NOWARN);
+#endif
 	option_fill(info, 0, pub);
 	return md;
 }

@@ -37,38 +37,25 @@ static int shim_push(struct sk_buff *skb, const u8 *wire)
 /* The bridge has checked the length without the shim; nobody does after us. */
 static bool too_long(const struct tlckpt_link *link, const struct sk_buff *skb)
 {
-	return skb->len + SHIM_LEN > READ_ONCE(link->dev->mtu) + ETH_HLEN + VLAN_HLEN;
+	const unsigned int room = READ_ONCE(link->dev->mtu) + ETH_HLEN + VLAN_HLEN - SHIM_LEN;
+
+	return skb->len > room && !(skb_is_gso(skb) && skb_gso_validate_mac_len(skb, room));
 }
 
 /*
- * A stamped super-packet must not reach a device that would cut it: to it the
- * EtherType is unknown. So it is cut here, and each segment is stamped.
+ * A super-packet is stamped once; each frame that it is cut into has the stamp. The
+ * mark may be seen by the sender's TCP, which writes the type anew for each
+ * transmission. One that is marked already has a shim: no guest's frame has.
  */
-static unsigned int stamp_segments(struct tlckpt_link *link, struct sk_buff *skb,
-				   const struct tlckpt_pub *pub)
+static int mark_super(struct tlckpt_link *link, struct sk_buff *skb)
 {
-	netdev_features_t features = netif_skb_features(skb) & ~NETIF_F_GSO_MASK;
-	struct sk_buff *segments = skb_gso_segment(skb, features), *segment, *next;
-	unsigned int sent = 0;
-
-	if (IS_ERR_OR_NULL(segments)) {
-		stat_inc(link->stats, STAT_TX_ERRORS);
-		return NF_DROP;
-	}
-	consume_skb(skb);
-	skb_list_walk_safe(segments, segment, next) {
-		skb_mark_not_on_list(segment);
-		if (too_long(link, segment) || shim_push(segment, pub->wire)) {
-			stat_inc(link->stats, STAT_TX_ERRORS);
-			kfree_skb(segment);
-			continue;
-		}
-		sent++;
-		tlckpt_xmit_again(segment);
-	}
-	stat_add(link->stats, STAT_TX_SEGMENTS, sent);
-	stat_inc(link->stats, STAT_TX_STAMPED);
-	return NF_STOLEN;
+	if (skb_cow_head(skb, SHIM_LEN))
+		return -ENOMEM;
+	if (skb_shinfo(skb)->gso_type & SHIM_GSO)
+		return -EOPNOTSUPP;
+	skb_shinfo(skb)->gso_type |= SHIM_GSO;
+	stat_add(link->stats, STAT_TX_SEGMENTS, max_t(u16, skb_shinfo(skb)->gso_segs, 1));
+	return 0;
 }
 
 static unsigned int shim_stamp(struct tlckpt_link *link, struct sk_buff *skb,
@@ -76,17 +63,14 @@ static unsigned int shim_stamp(struct tlckpt_link *link, struct sk_buff *skb,
 {
 	const unsigned int len = skb->len;
 
-	if (skb_is_gso(skb)) {
-		trace_tlckpt_stamp(link->dev, pub->view.captured, skb->len,
-				   skb_shinfo(skb)->gso_segs);
-		return stamp_segments(link, skb, pub);
-	}
-	if (too_long(link, skb) || shim_push(skb, pub->wire)) {
+	if (too_long(link, skb) || (skb_is_gso(skb) && mark_super(link, skb)) ||
+	    shim_push(skb, pub->wire)) {
 		stat_inc(link->stats, STAT_TX_ERRORS);
 		return NF_DROP;
 	}
 	stat_inc(link->stats, STAT_TX_STAMPED);
-	trace_tlckpt_stamp(link->dev, pub->view.captured, len, 1);
+	trace_tlckpt_stamp(link->dev, pub->view.captured, len,
+			   skb_is_gso(skb) ? skb_shinfo(skb)->gso_segs : 1);
 	return NF_ACCEPT;
 }
 
@@ -115,7 +99,9 @@ static struct sk_buff *shim_strip(struct sk_buff *skb)
 	proto = *(__be16 *)(skb->data - 2);
 	skb->protocol = eth_proto_is_802_3(proto) ? proto : htons(ETH_P_802_2);
 	skb_reset_network_header(skb);
-	if (!skb_is_gso(skb))
+	if (skb_is_gso(skb))
+		skb_shinfo(skb)->gso_type &= ~SHIM_GSO;
+	else
 		skb_reset_transport_header(skb);
 	skb_reset_mac_len(skb);
 	if (eth_type_vlan(skb->protocol) && !skb_vlan_tag_present(skb))

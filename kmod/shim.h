@@ -4,6 +4,7 @@
 #define _TLCKPT_SHIM_H
 
 #include <linux/build_bug.h>
+#include <linux/skbuff.h>
 #include <linux/types.h>
 #include <tlckpt/carrier.h>
 
@@ -21,5 +22,12 @@ struct tlckpt_shim {
 
 #define SHIM_LEN ((unsigned int)TLCKPT_SHIM_LEN)
 static_assert(sizeof(struct tlckpt_shim) == TLCKPT_SHIM_LEN);
+
+/*
+ * Marks a stamped super-packet. A device that cuts by itself would not find the
+ * IP header behind an EtherType that it does not know; as none offers this kind of
+ * segmentation, the stack cuts, with the shim's gso_segment, where the frame leaves.
+ */
+#define SHIM_GSO SKB_GSO_TUNNEL_REMCSUM
 
 #endif /* _TLCKPT_SHIM_H */

@@ -48,13 +48,17 @@ static int shim_gro_complete(struct sk_buff *skb, int offset)
 {
 	const struct packet_offload *next =
 		gro_find_complete_by_type(next_proto(skb->data + offset));
+	int err = next ? next->callbacks.gro_complete(skb, offset + SHIM_LEN) : -ENOENT;
 
-	return next ? next->callbacks.gro_complete(skb, offset + SHIM_LEN) : -ENOENT;
+	if (!err)
+		skb_shinfo(skb)->gso_type |= SHIM_GSO;
+	return err;
 }
 
 static struct sk_buff *shim_gso_segment(struct sk_buff *skb, netdev_features_t features)
 {
-	u16 mac_offset = skb->mac_header, mac_len = skb->mac_len;
+	const u16 mac_offset = skb->mac_header, mac_len = skb->mac_len;
+	const __be16 proto = skb->protocol; /* 802.1Q, if the tag is not beside the frame */
 	struct sk_buff *segments, *segment;
 
 	if (unlikely(!pskb_may_pull(skb, SHIM_LEN)))
@@ -65,11 +69,11 @@ static struct sk_buff *shim_gso_segment(struct sk_buff *skb, netdev_features_t f
 	skb->mac_len = 0;
 	segments = skb_mac_gso_segment(skb, features & (NETIF_F_SG | NETIF_F_HW_CSUM));
 	if (IS_ERR_OR_NULL(segments)) {
-		skb_gso_error_unwind(skb, htons(TLCKPT_ETHERTYPE), SHIM_LEN, mac_offset, mac_len);
+		skb_gso_error_unwind(skb, proto, SHIM_LEN, mac_offset, mac_len);
 		return segments;
 	}
 	for (segment = segments; segment; segment = segment->next) {
-		segment->protocol = htons(TLCKPT_ETHERTYPE);
+		segment->protocol = proto;
 		__skb_push(segment, SHIM_LEN + mac_len);
 		skb_reset_mac_header(segment);
 		skb_set_network_header(segment, mac_len);
