@@ -56,6 +56,14 @@ static void tell(struct tlckpt_net *tn, const struct tlckpt_update *u)
 		tlckpt_event_simple(tn, TLCKPT_CMD_EV_RECORD);
 }
 
+/* Nobody would ask again for what is not a request: the intake would stay closed (R8). */
+static gfp_t gfp_of(const struct tlckpt_event *ev)
+{
+	return ev->type == TLCKPT_EV_OWNER_LOST || ev->type == TLCKPT_EV_OWNER_GRACE
+		       ? GFP_KERNEL | __GFP_NOFAIL
+		       : GFP_KERNEL;
+}
+
 /**
  * tlckpt_engine_step() - one step that user space, or the grace timer, asks for
  * @tn: node; tn->mutex is held, tn->pub is set
@@ -65,12 +73,13 @@ static void tell(struct tlckpt_net *tn, const struct tlckpt_update *u)
  * Process context. When a step that closes the intake returns, no frame that saw
  * it open is still on its way through a hook (R4).
  *
- * Return: as tlckpt_proto_step(), or -ENOMEM with nothing changed.
+ * Return: as tlckpt_proto_step(), or -ENOMEM with nothing changed; the end of the
+ * owner and of its grace time never lack memory.
  */
 int tlckpt_engine_step(struct tlckpt_net *tn, const struct tlckpt_event *ev,
 		       struct tlckpt_update *u)
 {
-	struct tlckpt_pub *pub = kzalloc(sizeof(*pub), GFP_KERNEL);
+	struct tlckpt_pub *pub = kzalloc(sizeof(*pub), gfp_of(ev));
 	bool was_open;
 	int err;
 

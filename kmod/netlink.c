@@ -248,20 +248,12 @@ static int step_event(struct tlckpt_event *ev, struct genl_info *info)
 	return 0;
 }
 
-static int step_reply(struct genl_info *info, const struct tlckpt_event *ev,
-		      const struct tlckpt_update *u)
+/* The answer to CUT and CAPTURED. @msg was made before the step, so this can't fail. */
+static int step_reply(struct sk_buff *msg, struct genl_info *info, const struct tlckpt_update *u)
 {
-	struct sk_buff *msg;
-	struct nlattr *nest;
-	void *head;
+	void *head = genlmsg_put_reply(msg, info, &tlckpt_family, 0, info->genlhdr->cmd);
+	struct nlattr *nest = head ? nla_nest_start(msg, TLCKPT_A_STEP) : NULL;
 
-	if (ev->type != TLCKPT_EV_CUT && ev->type != TLCKPT_EV_CAPTURED)
-		return 0;
-	msg = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
-	if (!msg)
-		return -ENOMEM;
-	head = genlmsg_put_reply(msg, info, &tlckpt_family, 0, info->genlhdr->cmd);
-	nest = head ? nla_nest_start(msg, TLCKPT_A_STEP) : NULL;
 	if (!nest || nla_put_u64_64bit(msg, TLCKPT_A_STEP_SN, u->sn, TLCKPT_A_STEP_PAD) ||
 	    (u->todo & TLCKPT_DO_MANIFEST &&
 	     nla_put_u64_64bit(msg, TLCKPT_A_STEP_PREV, u->prev, TLCKPT_A_STEP_PAD)) ||
@@ -278,21 +270,29 @@ static int step_reply(struct genl_info *info, const struct tlckpt_event *ev,
 int tlckpt_nl_step(struct sk_buff *skb, struct genl_info *info)
 {
 	struct tlckpt_net *tn = tlckpt_net(genl_info_net(info));
+	struct sk_buff *msg = NULL;
 	struct tlckpt_event ev;
 	struct tlckpt_update u = {};
 	int err = step_event(&ev, info);
 
 	if (err)
 		return err;
+	/* What is done must be told: no memory for the answer, no step. */
+	if (ev.type == TLCKPT_EV_CUT || ev.type == TLCKPT_EV_CAPTURED) {
+		msg = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
+		if (!msg)
+			return -ENOMEM;
+	}
 	mutex_lock(&tn->mutex);
 	if (!rcu_access_pointer(tn->pub))
 		err = tlckpt_nl_refuse(info, -ENOENT, "this network namespace is no node");
 	else
 		err = tlckpt_engine_step(tn, &ev, &u);
 	mutex_unlock(&tn->mutex);
-	if (err)
-		return u.refusal ? tlckpt_nl_refuse(info, err, u.refusal) : err;
-	return step_reply(info, &ev, &u);
+	if (!err)
+		return msg ? step_reply(msg, info, &u) : 0;
+	nlmsg_free(msg);
+	return u.refusal ? tlckpt_nl_refuse(info, err, u.refusal) : err;
 }
 
 /* ---- events ---- */
@@ -304,12 +304,18 @@ static void event_send(struct tlckpt_net *tn, struct sk_buff *msg, void *head)
 	genlmsg_multicast_netns(&tlckpt_family, tn->net, msg, 0, 0, GFP_ATOMIC);
 }
 
+/* Listeners get ENOBUFS: they read by NODE_GET what the events would have told. */
+static void event_lost(struct tlckpt_net *tn)
+{
+	genl_set_err(&tlckpt_family, tn->net, 0, 0, -ENOBUFS);
+}
+
 /**
  * tlckpt_event_request() - tell the daemon that a checkpoint is wanted
  * @tn: node
  * @u:  update with TLCKPT_DO_REQUEST
  *
- * Any context. Lost without memory: NODE_GET has the target, too.
+ * Any context. Without memory the listeners are told that they missed something.
  */
 void tlckpt_event_request(struct tlckpt_net *tn, const struct tlckpt_update *u)
 {
@@ -317,8 +323,10 @@ void tlckpt_event_request(struct tlckpt_net *tn, const struct tlckpt_update *u)
 	struct nlattr *nest;
 	void *head;
 
-	if (!msg)
+	if (!msg) {
+		event_lost(tn);
 		return;
+	}
 	head = genlmsg_put(msg, 0, 0, &tlckpt_family, 0, TLCKPT_CMD_EV_REQUEST);
 	nest = head ? nla_nest_start(msg, TLCKPT_A_STEP) : NULL;
 	if (!nest || nla_put_u64_64bit(msg, TLCKPT_A_STEP_TARGET, u->target, TLCKPT_A_STEP_PAD) ||
@@ -339,8 +347,10 @@ void tlckpt_event_simple(struct tlckpt_net *tn, u8 cmd)
 	struct sk_buff *msg = genlmsg_new(0, GFP_ATOMIC | __GFP_NOWARN);
 	void *head;
 
-	if (!msg)
+	if (!msg) {
+		event_lost(tn);
 		return;
+	}
 	head = genlmsg_put(msg, 0, 0, &tlckpt_family, 0, cmd);
 	if (head)
 		event_send(tn, msg, head);

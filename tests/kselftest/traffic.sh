@@ -134,6 +134,12 @@ flow() {
 	senders="$senders
 N $4 /test/flow $5 >'/tmp/flow.$1.sender' 2>&1 &"
 }
+arrived() { # NAME PID: the receiver has all; if not, what it says, and its IP layer
+	wait $2 && return
+	cat /tmp/flow.$1 /tmp/flow.$1.sender
+	for g in a1 b1; do N $g grep -E '^(Ip|Udp): ' /proc/net/snmp; done
+	return 1
+}
 flows() { # all at once, both ways
 	receivers='' senders=''
 	flow UDP-small b1 'recv 5001 200 9' a1 'send 10.0.0.11 5001 200 60 300'
@@ -151,7 +157,7 @@ flows() { # all at once, both ways
 	sleep 1
 	eval "$senders"
 	for receiver in $receivers; do
-		check "$1: ${receiver%:*}" wait ${receiver#*:} || cat "/tmp/flow.${receiver%:*}"
+		check "$1: ${receiver%:*}" arrived ${receiver%:*} ${receiver#*:}
 	done
 }
 
