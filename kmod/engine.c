@@ -122,7 +122,7 @@ enum tlckpt_verdict tlckpt_engine_frame(struct tlckpt_net *tn, struct tlckpt_hol
 	bool tell_full = false;
 
 	spin_lock_bh(&tn->lock);
-	if (tlckpt_hold_busy(hold))
+	if (tlckpt_hold_busy(hold, skb))
 		frame->flags |= TLCKPT_FRAME_BEHIND;
 	if (WARN_ON_ONCE(tlckpt_proto_step(&tn->proto, &ev, &u))) {
 		spin_unlock_bh(&tn->lock);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Hold queues (R3, R4, R5, R8): one FIFO per device and CPU.
+ * Hold queues (R3, R4, R5, R8): FIFOs of each device, its senders dealt among them.
  *
  *   frame, queue OPEN ---- the view delivers it ----> goes on, no lock
  *        |
@@ -10,10 +10,10 @@
  *                    DRAIN: the work judges again and delivers, oldest first
  *                      |  empty: OPEN        head is still held: HOLD
  *
- * The work runs on the CPU that filled the queue: frames that go on through that
- * CPU's backlog are not overtaken by the first ones after OPEN.
+ * The work runs on the CPU that the last frame came to: frames that go on through
+ * that CPU's backlog are not overtaken by the first ones after OPEN.
  */
-#include <linux/percpu.h>
+#include <linux/hash.h>
 
 #include "tlckpt_priv.h"
 #include "trace.h"
@@ -21,34 +21,49 @@
 /* Delivered at a time: released bursts are lost further on if they are long. */
 #define RELEASE_BATCH 64
 
+#define for_each_queue(q, hold) \
+	for ((q) = (hold)->queues; (q) < (hold)->queues + ARRAY_SIZE((hold)->queues); (q)++)
+
 static void hold_drain(struct work_struct *work);
 
-int tlckpt_hold_init(struct tlckpt_hold *hold, struct tlckpt_net *tn, struct net_device *dev,
-		     struct tlckpt_stats __percpu *stats,
-		     void (*deliver)(struct tlckpt_hold *, struct sk_buff *))
+/* The queue of a frame's sender; the frame is at ingress or egress of a device. */
+static const struct tlckpt_queue *queue_of(const struct tlckpt_hold *hold, const struct sk_buff *skb)
 {
-	int cpu;
+	const struct ethhdr *eth = eth_hdr(skb);
 
-	hold->queues = alloc_percpu(struct tlckpt_queue);
-	if (!hold->queues)
-		return -ENOMEM;
+	if (unlikely((u8 *)(eth + 1) > skb_tail_pointer(skb)))
+		return hold->queues;
+	return hold->queues + hash_64(ether_addr_to_u64(eth->h_source), TLCKPT_QUEUE_BITS);
+}
+
+static void set_state(struct tlckpt_queue *q, enum tlckpt_queue_state state)
+{
+	struct tlckpt_hold *hold = q->hold;
+
+	lockdep_assert_held(&hold->tn->lock);
+	WRITE_ONCE(hold->busy, hold->busy + (state != QUEUE_OPEN) - (q->state != QUEUE_OPEN));
+	WRITE_ONCE(q->state, state);
+}
+
+void tlckpt_hold_init(struct tlckpt_hold *hold, struct tlckpt_net *tn, struct net_device *dev,
+		      struct tlckpt_stats __percpu *stats,
+		      void (*deliver)(struct tlckpt_hold *, struct sk_buff *))
+{
+	struct tlckpt_queue *q;
+
 	hold->tn = tn;
 	hold->dev = dev;
 	hold->stats = stats;
 	hold->deliver = deliver;
-	for_each_possible_cpu(cpu) {
-		struct tlckpt_queue *q = per_cpu_ptr(hold->queues, cpu);
-
+	for_each_queue(q, hold) {
 		__skb_queue_head_init(&q->frames);
 		q->state = QUEUE_OPEN;
-		q->cpu = cpu;
 		q->hold = hold;
 		INIT_WORK(&q->work, hold_drain);
 	}
 	spin_lock_bh(&tn->lock);
 	list_add_tail(&hold->list, &tn->holds);
 	spin_unlock_bh(&tn->lock);
-	return 0;
 }
 
 /**
@@ -61,40 +76,38 @@ void tlckpt_hold_destroy(struct tlckpt_hold *hold)
 {
 	struct tlckpt_net *tn = hold->tn;
 	struct sk_buff_head gone;
+	struct tlckpt_queue *q;
 	u64 bytes = 0;
 	struct sk_buff *skb;
-	int cpu;
 
 	__skb_queue_head_init(&gone);
 	spin_lock_bh(&tn->lock);
 	list_del(&hold->list);
-	for_each_possible_cpu(cpu) {
-		struct tlckpt_queue *q = per_cpu_ptr(hold->queues, cpu);
-
+	for_each_queue(q, hold) {
 		skb_queue_walk(&q->frames, skb)
 			bytes += tlckpt_held(skb)->frame.bytes;
 		skb_queue_splice_tail_init(&q->frames, &gone);
 	}
 	tlckpt_engine_discard(tn, skb_queue_len(&gone), bytes);
 	spin_unlock_bh(&tn->lock);
-	for_each_possible_cpu(cpu)
-		cancel_work_sync(&per_cpu_ptr(hold->queues, cpu)->work);
+	for_each_queue(q, hold)
+		cancel_work_sync(&q->work);
 	if (!skb_queue_empty(&gone))
 		netdev_info(hold->dev, "tlckpt: gone with %u held frames\n", skb_queue_len(&gone));
 	__skb_queue_purge(&gone);
-	free_percpu(hold->queues);
 }
 
 /**
- * tlckpt_hold_busy() - does a frame on this CPU have held ones before it
+ * tlckpt_hold_busy() - are frames of this one's sender held before it
  * @hold: hold queues
+ * @skb:  frame
  *
  * BH off. Without tn->lock the answer may be old by the time it is used: a
  * caller that delivers on it has judged on a view that delivers.
  */
-bool tlckpt_hold_busy(const struct tlckpt_hold *hold)
+bool tlckpt_hold_busy(const struct tlckpt_hold *hold, const struct sk_buff *skb)
 {
-	return READ_ONCE(this_cpu_ptr(hold->queues)->state) != QUEUE_OPEN;
+	return READ_ONCE(hold->busy) && READ_ONCE(queue_of(hold, skb)->state) != QUEUE_OPEN;
 }
 
 /**
@@ -104,11 +117,12 @@ bool tlckpt_hold_busy(const struct tlckpt_hold *hold)
  */
 void tlckpt_hold_enqueue(struct tlckpt_hold *hold, struct sk_buff *skb)
 {
-	struct tlckpt_queue *q = this_cpu_ptr(hold->queues);
+	struct tlckpt_queue *q = (struct tlckpt_queue *)queue_of(hold, skb);
 
 	__skb_queue_tail(&q->frames, skb);
+	q->cpu = smp_processor_id();
 	if (q->state == QUEUE_OPEN)
-		WRITE_ONCE(q->state, QUEUE_HOLD);
+		set_state(q, QUEUE_HOLD);
 }
 
 /* Takes what is due off the queue; returns how many were looked at. */
@@ -158,8 +172,7 @@ static void hold_drain(struct work_struct *work)
 		spin_lock_bh(&tn->lock);
 		n = take_due(q, &due, &drop);
 		if (!n)
-			WRITE_ONCE(q->state,
-				   skb_queue_empty(&q->frames) ? QUEUE_OPEN : QUEUE_HOLD);
+			set_state(q, skb_queue_empty(&q->frames) ? QUEUE_OPEN : QUEUE_HOLD);
 		spin_unlock_bh(&tn->lock);
 		local_bh_disable();
 		while ((skb = __skb_dequeue(&due))) {
@@ -181,19 +194,16 @@ static void hold_drain(struct work_struct *work)
 void tlckpt_hold_release_all(struct tlckpt_net *tn)
 {
 	struct tlckpt_hold *hold;
-	int cpu;
+	struct tlckpt_queue *q;
 
 	lockdep_assert_held(&tn->lock);
-	list_for_each_entry(hold, &tn->holds, list) {
-		for_each_possible_cpu(cpu) {
-			struct tlckpt_queue *q = per_cpu_ptr(hold->queues, cpu);
-
+	list_for_each_entry(hold, &tn->holds, list)
+		for_each_queue(q, hold) {
 			if (q->state == QUEUE_OPEN)
 				continue;
-			WRITE_ONCE(q->state, QUEUE_DRAIN);
-			queue_work_on(cpu, system_highpri_wq, &q->work);
+			set_state(q, QUEUE_DRAIN);
+			queue_work_on(q->cpu, system_highpri_wq, &q->work);
 		}
-	}
 }
 
 /**
@@ -204,13 +214,13 @@ void tlckpt_hold_log_all(struct tlckpt_net *tn)
 {
 	struct tlckpt_range range;
 	struct tlckpt_hold *hold;
+	struct tlckpt_queue *q;
 	struct sk_buff *skb;
-	int cpu;
 
 	lockdep_assert_held(&tn->lock);
 	list_for_each_entry(hold, &tn->holds, list)
-		for_each_possible_cpu(cpu)
-			skb_queue_walk(&per_cpu_ptr(hold->queues, cpu)->frames, skb) {
+		for_each_queue(q, hold)
+			skb_queue_walk(&q->frames, skb) {
 				struct tlckpt_frame *frame = &tlckpt_held(skb)->frame;
 
 				if (tlckpt_view_log(&tn->proto.view, frame, TLCKPT_AT_CUT, &range))
@@ -227,15 +237,13 @@ void tlckpt_hold_purge_undone(struct tlckpt_net *tn, u64 k)
 {
 	struct sk_buff *skb, *next;
 	struct tlckpt_hold *hold;
+	struct tlckpt_queue *q;
 	u64 bytes = 0;
 	u32 n = 0;
-	int cpu;
 
 	lockdep_assert_held(&tn->lock);
 	list_for_each_entry(hold, &tn->holds, list)
-		for_each_possible_cpu(cpu) {
-			struct tlckpt_queue *q = per_cpu_ptr(hold->queues, cpu);
-
+		for_each_queue(q, hold)
 			skb_queue_walk_safe(&q->frames, skb, next) {
 				struct tlckpt_frame *frame = &tlckpt_held(skb)->frame;
 
@@ -247,16 +255,15 @@ void tlckpt_hold_purge_undone(struct tlckpt_net *tn, u64 k)
 				stat_inc(hold->stats, STAT_DROP_GHOST);
 				kfree_skb(skb);
 			}
-		}
 	tlckpt_engine_discard(tn, n, bytes);
 }
 
 u32 tlckpt_hold_count(const struct tlckpt_hold *hold)
 {
+	const struct tlckpt_queue *q;
 	u32 n = 0;
-	int cpu;
 
-	for_each_possible_cpu(cpu)
-		n += skb_queue_len_lockless(&per_cpu_ptr(hold->queues, cpu)->frames);
+	for_each_queue(q, hold)
+		n += skb_queue_len_lockless(&q->frames);
 	return n;
 }

@@ -184,7 +184,7 @@ static unsigned int link_rx(void *priv, struct sk_buff *skb, const struct nf_hoo
 			goto no_memory;
 	}
 	/* The core must see an unprotected one: no later capture stands for its index (R8). */
-	if (verdict < TLCKPT_DELIVER_UNPROTECTED && !tlckpt_hold_busy(&link->hold) &&
+	if (verdict < TLCKPT_DELIVER_UNPROTECTED && !tlckpt_hold_busy(&link->hold, skb) &&
 	    !tlckpt_view_log(&pub->view, &frame, TLCKPT_AT_DELIVERY, &range)) {
 		trace_tlckpt_inspect(link->dev, &frame, verdict);
 		count(link, peer, peer ? STAT_RX_DELIVERED : STAT_RX_PLAIN);
@@ -324,9 +324,7 @@ int tlckpt_link_add(struct tlckpt_net *tn, struct net_device *dev,
 	link->stats = alloc_percpu(struct tlckpt_stats);
 	if (!link->stats)
 		goto free_link;
-	err = tlckpt_hold_init(&link->hold, tn, dev, link->stats, tlckpt_receive_again);
-	if (err)
-		goto free_stats;
+	tlckpt_hold_init(&link->hold, tn, dev, link->stats, tlckpt_receive_again);
 	err = link->carrier->attach ? link->carrier->attach(link, extack) : 0;
 	if (err)
 		goto destroy_hold;
@@ -342,7 +340,6 @@ detach:
 		link->carrier->detach(link);
 destroy_hold:
 	tlckpt_hold_destroy(&link->hold);
-free_stats:
 	free_percpu(link->stats);
 free_link:
 	kfree(link);

@@ -35,7 +35,7 @@ static unsigned int port_tx(void *priv, struct sk_buff *skb, const struct nf_hoo
 	};
 	struct sk_buff *own = skb;
 
-	if (!pub || (pub->view.intake_open && !tlckpt_hold_busy(&port->hold)))
+	if (!pub || (pub->view.intake_open && !tlckpt_hold_busy(&port->hold, skb)))
 		return NF_ACCEPT;
 	if (unlikely(skb_shared(skb))) {
 		own = skb_clone(skb, GFP_ATOMIC);
@@ -124,9 +124,7 @@ int tlckpt_port_add(struct tlckpt_net *tn, struct net_device *dev, bool automati
 	port->stats = alloc_percpu(struct tlckpt_stats);
 	if (!port->stats)
 		goto free_port;
-	err = tlckpt_hold_init(&port->hold, tn, dev, port->stats, port_deliver);
-	if (err)
-		goto free_stats;
+	tlckpt_hold_init(&port->hold, tn, dev, port->stats, port_deliver);
 	port->ops = (struct nf_hook_ops){
 		.hook = port_tx,
 		.dev = dev,
@@ -144,7 +142,6 @@ int tlckpt_port_add(struct tlckpt_net *tn, struct net_device *dev, bool automati
 
 destroy_hold:
 	tlckpt_hold_destroy(&port->hold);
-free_stats:
 	free_percpu(port->stats);
 free_port:
 	kfree(port);

@@ -97,15 +97,15 @@ enum tlckpt_queue_state {
 };
 
 /**
- * struct tlckpt_queue - frames held on one CPU of one device, FIFO
+ * struct tlckpt_queue - frames of some senders held at one device, FIFO
  * @frames: under tlckpt_net.lock
  * @state:  enum tlckpt_queue_state; written under the lock
- * @cpu:    whose softirq fills it, and where its work runs: a released frame
+ * @cpu:    where its last frame came, and where its work runs: a released frame
  *          must not be overtaken on its way on
  * @work:   delivers what is due
  * @hold:   it belongs to
  *
- * One per CPU: a flow stays on its CPU, so its order is kept.
+ * A sender's frames are all in one, whichever CPU they come to: its order is kept.
  */
 struct tlckpt_queue {
 	struct sk_buff_head frames;
@@ -115,6 +115,8 @@ struct tlckpt_queue {
 	struct tlckpt_hold *hold;
 };
 
+#define TLCKPT_QUEUE_BITS 4
+
 /**
  * struct tlckpt_hold - all hold queues of one device
  * @list:    in tlckpt_net.holds; under tlckpt_net.lock
@@ -122,7 +124,8 @@ struct tlckpt_queue {
  * @dev:     the device, for traces
  * @stats:   of the port or link
  * @deliver: lets a released frame go on; BH off, consumes it
- * @queues:  one per CPU
+ * @busy:    queues that are not open; written under tlckpt_net.lock
+ * @queues:  by sender
  */
 struct tlckpt_hold {
 	struct list_head list;
@@ -130,7 +133,8 @@ struct tlckpt_hold {
 	struct net_device *dev;
 	struct tlckpt_stats __percpu *stats;
 	void (*deliver)(struct tlckpt_hold *hold, struct sk_buff *skb);
-	struct tlckpt_queue __percpu *queues;
+	int busy;
+	struct tlckpt_queue queues[1 << TLCKPT_QUEUE_BITS];
 };
 
 /**
@@ -328,11 +332,11 @@ enum tlckpt_verdict tlckpt_engine_frame(struct tlckpt_net *tn, struct tlckpt_hol
 void tlckpt_engine_discard(struct tlckpt_net *tn, u32 frames, u64 bytes);
 
 /* hold.c */
-int tlckpt_hold_init(struct tlckpt_hold *hold, struct tlckpt_net *tn, struct net_device *dev,
-		     struct tlckpt_stats __percpu *stats,
-		     void (*deliver)(struct tlckpt_hold *, struct sk_buff *));
+void tlckpt_hold_init(struct tlckpt_hold *hold, struct tlckpt_net *tn, struct net_device *dev,
+		      struct tlckpt_stats __percpu *stats,
+		      void (*deliver)(struct tlckpt_hold *, struct sk_buff *));
 void tlckpt_hold_destroy(struct tlckpt_hold *hold);
-bool tlckpt_hold_busy(const struct tlckpt_hold *hold);
+bool tlckpt_hold_busy(const struct tlckpt_hold *hold, const struct sk_buff *skb);
 void tlckpt_hold_enqueue(struct tlckpt_hold *hold, struct sk_buff *skb);
 void tlckpt_hold_release_all(struct tlckpt_net *tn);
 void tlckpt_hold_log_all(struct tlckpt_net *tn);

@@ -86,6 +86,8 @@ build() { # SWITCH CARRIER
 	A step thaw
 	B step thaw
 	for g in a1 b1; do
+		# veth's NAPI runs where the last sender ran, and would reorder the others.
+		N $g sh -c 'echo 1 >/sys/class/net/eth0/queues/rx-0/rps_cpus'
 		N $g ip link add link eth0 name eth0.10 type vlan id 10
 		N $g ip link set eth0.10 up
 		N $g ip addr add "10.0.10.$([ $g = a1 ] && echo 1 || echo 11)/24" dev eth0.10
