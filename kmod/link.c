@@ -229,22 +229,35 @@ static unsigned int ports_mtu(const struct tlckpt_net *tn)
 	return mtu ?: ETH_DATA_LEN;
 }
 
+static bool has_room(const struct tlckpt_link *link, unsigned int guests_mtu)
+{
+	const unsigned int needed = guests_mtu + link->carrier->overhead;
+
+	if (link->dev->mtu >= needed)
+		return true;
+	netdev_warn(link->dev, "tlckpt: guests with an MTU of %u need %u at this link\n",
+		    guests_mtu, needed);
+	return false;
+}
+
 /**
- * tlckpt_link_check_mtu() - may @dev, a link, have its MTU
+ * tlckpt_link_check_mtu() - may @dev, if it is a link or a port, have its MTU
  * @dev: device
  *
- * RTNL. Return: 0, also if it is no link; -EMSGSIZE.
+ * RTNL. Return: 0, or -EMSGSIZE: stamped frames of the guests would not fit.
  */
 int tlckpt_link_check_mtu(const struct net_device *dev)
 {
 	struct tlckpt_net *tn = tlckpt_net(dev_net(dev));
 	const struct tlckpt_link *link = tlckpt_link_find(tn, dev->ifindex);
 
-	if (!link || dev->mtu >= ports_mtu(tn) + link->carrier->overhead)
-		return 0;
-	netdev_warn(dev, "tlckpt: a link to nodes of the cluster needs an MTU of %u or more\n",
-		    ports_mtu(tn) + link->carrier->overhead);
-	return -EMSGSIZE;
+	if (link)
+		return has_room(link, ports_mtu(tn)) ? 0 : -EMSGSIZE;
+	if (tlckpt_port_find(tn, dev->ifindex))
+		list_for_each_entry(link, &tn->links, list)
+			if (!has_room(link, dev->mtu))
+				return -EMSGSIZE;
+	return 0;
 }
 
 static int link_check(struct tlckpt_net *tn, struct net_device *dev,

@@ -3,7 +3,6 @@
 # emulation with tests/kselftest.
 kernel-releases := $(notdir $(patsubst %/build,%,$(wildcard /lib/modules/*-amd64/build)))
 kernel-dir      := $(O)/kernel
-kmod-files      := $(shell git ls-files kmod include)
 
 # Kbuild leaves its objects beside the sources: each kernel gets a copy. Without
 # MAKEFLAGS: our O would be taken for Kbuild's own.
@@ -39,7 +38,11 @@ endef
 
 $(eval $(call program,flow,rel,tests/kselftest/flow.c,))
 $(eval $(call program,fuzz,rel,tests/kselftest/fuzz.c $(wildcard kmod/core/*.c),))
-kernel-tools := $(addprefix $(O)/bin/,tlckptctl flow fuzz)
+kernel-tools := $(addprefix $(O)/bin/,tlckptctl flow fuzz failnth.so)
+
+$(O)/bin/failnth.so: tests/kselftest/failnth.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAVOUR_rel) -shared -fPIC -o $@ $< -ldl
 
 RINGS += test-kernel
 .PHONY: test-kernel-debug

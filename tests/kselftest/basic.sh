@@ -18,7 +18,12 @@ refused "remote without geneve" "carrier geneve only" A link add dev lA remote 1
 A link add dev lA
 B link add dev lB
 refused "twice" "is a link already" A link add dev lA
-refused "the MTU of a link stays" "." N A ip link set lA mtu 1500
+refused "the MTU of a link stays" "Message too long" N A ip link set lA mtu 1500
+refused "and leaves no room for longer frames" "Message too long" N A ip link set vif1.0 mtu 1573
+check "as the kernel's log says" sh -c "dmesg | grep -q 'MTU of 1573 need 1601'"
+check "room is what the link shows" [ "$(value A link mtu)" = 1572 ]
+check "and may be used" N A ip link set vif1.0 mtu 1572
+check "and given back" N A ip link set vif1.0 mtu 1500
 check "a new node is frozen" [ "$(A -j node | grep -c '"frozen":1')" = 1 ]
 A step thaw
 B step thaw
