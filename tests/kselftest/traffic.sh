@@ -170,7 +170,12 @@ for switch in ${SWITCHES:-bridge ovs}; do
 		what="$switch $carrier"
 		build $switch $carrier >/tmp/build.out 2>&1
 		for _ in $(seq 10); do N a1 ping -c1 -W1 10.0.0.11 >/dev/null && break; done
-		for to in 10.0.0.11 fd00::11 10.0.10.11 10.0.0.2; do N a1 ping -c1 -W2 $to >/dev/null; done
+		# Neighbours are known then, and OVS has its flows: for fragments, too.
+		for size in 56 4000; do
+			for to in 10.0.0.11 fd00::11 10.0.10.11 10.0.0.2; do
+				N a1 ping -c2 -i0.2 -W2 -s $size $to >/dev/null
+			done
+		done
 		listen
 		flows "$what"
 		listen_no_more
