@@ -119,7 +119,7 @@ done >/dev/null 2>&1
 kill $sender $receiver $bulk $!
 for kind in failslab fail_page_alloc; do echo 0 >$debug/$kind/probability; done
 wait
-for n in A B; do A step abort; B step abort; done >/dev/null 2>&1
+for n in A B; do N $n "$TOOL" step abort; done >/dev/null 2>&1
 for _ in 1 2 3 4 5 6 7 8 9; do
 	[ "$(value A node sn)" -gt "$(value B node sn)" ] && behind=B || behind=A
 	checkpoint "$behind" >/dev/null

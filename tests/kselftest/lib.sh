@@ -17,26 +17,33 @@ not_ok() {
 	echo "not ok - $*"
 	failed=1
 }
+# verdict NAME STATUS: of a command whose words are in /tmp/check.out
+verdict() {
+	if [ "$2" = 0 ]; then
+		ok "$1"
+	else
+		not_ok "$1"
+		sed 's/^/# /' /tmp/check.out
+	fi
+}
 # check NAME COMMAND...: the verdict is the command's
 check() {
 	name=$1
 	shift
-	if "$@" >/tmp/check.out 2>&1; then
-		ok "$name"
-	else
-		not_ok "$name"
-		sed 's/^/# /' /tmp/check.out
-	fi
+	"$@" >/tmp/check.out 2>&1
+	verdict "$name" $?
 }
-# eventually NAME COMMAND...: the same, tried again for 20 s
+# eventually NAME COMMAND...: the same, tried until it succeeds, for 20 s at least
 eventually() {
 	name=$1
 	shift
 	for _ in $(seq 100); do
-		"$@" >/tmp/check.out 2>&1 && break
+		"$@" >/tmp/check.out 2>&1
+		result=$?
+		[ $result = 0 ] && break
 		sleep 0.2
 	done
-	check "$name" "$@"
+	verdict "$name" $result
 }
 # shown NODE OBJECT NAME OPERATOR NUMBER: compares a number of `show`
 shown() { test "$(value "$1" "$2" "$3")" "$4" "$5"; }
