@@ -19,7 +19,7 @@ $(eval $(call kernel-module,debug,$$(shell tests/kernel/debug-kernel)/build,))
 
 $(kernel-dir)/%/initrd.gz: tests/kernel/initramfs tests/kernel/init
 	@mkdir -p $(@D)
-	$(Q)tests/kernel/initramfs $@ $(if $(filter debug,$*),,/lib/modules/$* $*)
+	$(Q)tests/kernel/initramfs $@ $(if $(filter debug,$*),$$(tests/kernel/debug-kernel)/lib/modules/*,/lib/modules/$*)
 
 comma := ,
 

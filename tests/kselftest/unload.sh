@@ -45,8 +45,12 @@ steps A request + close
 N a2 ping -c2 -i0.2 -W1 10.0.0.1 >/dev/null
 check "the closed intake holds for vif1.0" shown A port held -ge 1
 N A ip link del vif1.0
-check "a port goes with them" [ "$(value A port held) $(A port | grep -c vif)" = "0 1" ]
-check "nothing counts as held" shown A node held-frames -eq 0
+check "a port goes with them" [ "$(A port | grep -c vif)" = 1 ]
+# Broadcasts may have come to the other port.
+count_is_right() {
+	[ "$(value A node held-frames)" = $(($(value A port held) + $(value A link held))) ]
+}
+eventually "its frames do not count as held" count_is_right
 kill $sender
 wait $sender 2>/dev/null
 A step abort
