@@ -13,87 +13,67 @@ for kind in failslab fail_page_alloc; do
 done
 echo 0 >$debug/fail_page_alloc/min-order
 
-failing() { # NTH NAMESPACE COMMAND...
-	nth=$1 where=$2
-	shift 2
-	N "$where" env FAIL_NTH="$nth" LD_PRELOAD=/test/failnth.so "$@" >/tmp/failing 2>&1
-}
-was_reached() { grep -q "^failnth: failed" /tmp/failing; }
-# each NAME BEFORE COMMAND...: A's tool, again and again after BEFORE, until no allocation
-# is left to fail: then it works
+# each NAME TEST COMMAND...: A's tool, with each allocation of its requests failing in
+# turn; then TEST says that it is done
 each() {
-	name=$1 before=$2
+	name=$1 test=$2
 	shift 2
-	nth=0
-	while [ "$nth" -lt 200 ]; do
-		nth=$((nth + 1))
-		eval "$before" >/dev/null 2>&1
-		failing "$nth" A "$TOOL" "$@"
-		status=$?
-		was_reached || break
-	done
-	check "$name: works, after each of $((nth - 1)) allocations failed" worked
+	N A env LD_PRELOAD=/test/failnth.so "$TOOL" "$@" >/tmp/failing 2>&1
+	failed_of "$name" "$test"
 }
-worked() {
+failed_of() { # NAME TEST
+	count=$(sed -n 's/^failnth: //p' /tmp/failing)
+	check "$1: done, after $count allocations failed" done_after "$count" "$2"
+}
+done_after() {
 	cat /tmp/failing
-	[ "$status" = 0 ] && [ "$nth" -gt 1 ]
+	[ "${1:-0}" -ge 1 ] && eval "$2"
 }
-ready() { # for a cut
-	A step abort
-	steps A request + close + suspended
-}
-cut() {
-	[ "$(A -j node | grep -c '"phase":"cut"')" = 1 ] && return
-	ready
-	A step cut
-	captured=$(value A node sn)
-}
+is() { [ "$(value A "$1" "$2")" = "$3" ]; } # OBJECT NAME NUMBER
+in_phase() { A node | grep -q "phase $1 "; }
 
-# Loading: allocations of the kernel's own are among them, every seventh is tried.
-nth=1
-loads=0
-while [ "$nth" -lt 3000 ]; do
-	failing "$nth" A insmod "$KO"
-	rmmod tlckpt 2>/dev/null
-	was_reached || break
-	nth=$((nth + 7)) loads=$((loads + 1))
-done
-check "$loads loads failed, or did without" [ "$loads" -gt 5 ]
-
+env LD_PRELOAD=/test/failnth.so insmod "$KO" >/tmp/failing 2>&1
+failed_of "insmod" "grep -q '^tlckpt ' /proc/modules"
 topology
 nodes
-each "node set" "A node delete" node set id 1 key-file "${key:?}"
-each "node set of a running node" "" node set max-frames 5000 key-file "$key"
-each "port add" "A port delete dev vif1.0" port add dev vif1.0
-each "link add" "A link delete dev lA" link add dev lA
+A node delete
+each "node set" "is node sn 0" node set id 1 key-file "${key:?}"
+each "node set again" "is node max-frames 5000" node set max-frames 5000 key-file "$key"
+A port delete dev vif1.0
+each "port add" "A port | grep -q vif1.0" port add dev vif1.0
+each "link add" "A link | grep -q lA" link add dev lA
 N A ip link add gA type geneve external
 N A ip link set gA mtu 1550 up
-each "link add, geneve" "A link delete dev gA" link add dev gA carrier geneve remote 192.0.2.1 vni 5
-each "link delete" "A link add dev gA carrier geneve remote 192.0.2.1 vni 5" link delete dev gA
-each "exempt add" "A exempt delete 00:16:3e:00:00:77" exempt add 00:16:3e:00:00:77
-each "thaw" "A step freeze" step thaw
+each "link add, geneve" "A link | grep -q gA" \
+	link add dev gA carrier geneve remote 192.0.2.1 vni 5
+each "link delete" "! A link | grep -q gA" link delete dev gA
+each "exempt add" "A exempt | grep -q 3e:00:00:77" exempt add 00:16:3e:00:00:77
+each "thaw" "is node frozen 0" step thaw
 B link add dev lB
 B step thaw
 check "the link works" N a1 ping -c1 -W2 10.0.0.11
-each "own, and its end" "" step own
-each "tick" "" step tick
-each "request" "" step request
-each "close" "A step abort; A step request" step close
-each "suspended" "A step abort; steps A request + close" step suspended
-each "cut" ready step cut
-A step abort >/dev/null 2>&1
-cut
-each "captured" cut step captured sn "$captured"
-A step durable sn "$captured"
-each "abort" "A step request" step abort
-for object in node port link peer exempt log; do
-	each "$object show" "" "$object" show
+each "own, and its end" "is node owner 0" step own
+each "tick" "in_phase idle" step tick
+each "show of the node" true node show
+spawn A "$TOOL" monitor own >/dev/null
+owner=$!
+eventually "a daemon owns A" shown A node owner -gt 0
+each "request" "in_phase requested" step request
+each "close" "in_phase closed" step close
+each "suspended" "in_phase suspended" step suspended
+each "cut" "in_phase cut" step cut
+each "captured" "in_phase idle" step captured sn "$(value A node sn)"
+each "durable" "is node durable $(value A node sn)" step durable sn "$(value A node sn)"
+A step request
+each "abort" "is node intake-open 1" step abort
+for object in port link peer exempt log; do
+	each "show of each $object" true "$object" show
 done
-each "log inject" "" log inject dev vif1.0 frame \
+each "log inject" true log inject dev vif1.0 frame \
 	ffffffffffff00163e000002080045000014000000004011000000000000000000000000
-each "log delete" "" log delete sn 1
-while [ "$(value B node sn)" -lt "$(value A node sn)" ]; do checkpoint B >/dev/null; done
+each "log delete" "is node log-frames 0" log delete sn 9
 A step abort >/dev/null 2>&1
+while [ "$(value B node sn)" -lt "$(value A node sn)" ]; do checkpoint B >/dev/null; done
 check "the link works" N a1 ping -c1 -W2 10.0.0.11
 
 # The data path can't wait for memory: only such allocations fail, one of eight.
@@ -117,8 +97,8 @@ for _ in 1 2 3 4 5 6; do
 	sleep 1
 done >/dev/null 2>&1
 kill $sender $receiver $bulk $!
+wait $sender $receiver $bulk $!
 for kind in failslab fail_page_alloc; do echo 0 >$debug/$kind/probability; done
-wait
 for n in A B; do N $n "$TOOL" step abort; done >/dev/null 2>&1
 for _ in 1 2 3 4 5 6 7 8 9; do
 	[ "$(value A node sn)" -gt "$(value B node sn)" ] && behind=B || behind=A
@@ -127,6 +107,5 @@ for _ in 1 2 3 4 5 6 7 8 9; do
 done
 eventually "nothing is held" shown B node held-frames -eq 0
 check "the link works" N a1 ping -c2 -W2 10.0.0.11
-A -s link
-B -s link
+kill "$owner"
 finish
