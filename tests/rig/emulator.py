@@ -98,6 +98,10 @@ class Emulator:
         """The hypervisor or Dom0's kernel has given up (it then just hangs)."""
         return any(re.search("Kernel panic|Panic on CPU", line) for line in self._console())
 
+    def line_of(self, pattern):
+        """The first line of the console that has `pattern`; empty: none."""
+        return next((line for line in self._console() if pattern.search(line)), "")
+
     def bad_lines(self, allowed):
         """'console: line' for each that a healthy run has not."""
         sources = [self.path("console"), self.path("out", "dmesg")]
