@@ -151,7 +151,7 @@ int tlckpt_nl_exempt_add(struct sk_buff *skb, struct genl_info *info)
 	if (!is_valid_ether_addr(address))
 		return tlckpt_nl_refuse(info, -EINVAL, "not a unicast address");
 	rtnl_lock();
-	err = xa_insert(&tn->exempt, tlckpt_exempt_key(address), xa_mk_value(1), GFP_KERNEL);
+	err = xa_insert_bh(&tn->exempt, tlckpt_exempt_key(address), xa_mk_value(1), GFP_KERNEL);
 	if (!err)
 		WRITE_ONCE(tn->nr_exempt, tn->nr_exempt + 1);
 	rtnl_unlock();
@@ -167,7 +167,7 @@ int tlckpt_nl_exempt_del(struct sk_buff *skb, struct genl_info *info)
 	if (GENL_REQ_ATTR_CHECK(info, TLCKPT_A_EXEMPT))
 		return tlckpt_nl_refuse(info, -EINVAL, "an address is needed");
 	rtnl_lock();
-	if (xa_erase(&tn->exempt, tlckpt_exempt_key(nla_data(info->attrs[TLCKPT_A_EXEMPT]))))
+	if (xa_erase_bh(&tn->exempt, tlckpt_exempt_key(nla_data(info->attrs[TLCKPT_A_EXEMPT]))))
 		WRITE_ONCE(tn->nr_exempt, tn->nr_exempt - 1);
 	else
 		err = tlckpt_nl_refuse(info, -ENOENT, "the address is not exempt");

@@ -96,7 +96,7 @@ for _ in 1 2 3 4 5 6; do
 	checkpoint B
 	sleep 1
 done >/dev/null 2>&1
-kill $sender $receiver $bulk $!
+kill $sender $receiver $bulk $! 2>/dev/null
 wait $sender $receiver $bulk $!
 for kind in failslab fail_page_alloc; do echo 0 >$debug/$kind/probability; done
 for n in A B; do N $n "$TOOL" step abort; done >/dev/null 2>&1
