@@ -44,15 +44,19 @@ $(O)/bin/failnth.so: tests/kselftest/failnth.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAVOUR_rel) -shared -fPIC -o $@ $< -ldl
 
+# The switches are dealt to the kernels, for time: `all` has both.
+switch-of = $(if $(filter $(firstword $(kernel-releases)),$(1)),bridge,ovs)
+
 RINGS += test-kernel
 .PHONY: test-kernel-debug
 test-kernel: $(foreach release,$(kernel-releases),$(kernel-dir)/$(release)/tlckpt.ko $(kernel-dir)/$(release)/initrd.gz) $(kernel-tools)
 	@rm -f $(O)/results/$@.tap
-	$(foreach release,$(kernel-releases),$(call kernel-run,$(release),$(O)/results/$@.tap,--time 900 --kernel /boot/vmlinuz-$(release))$(newline))
+	$(foreach release,$(kernel-releases),$(call kernel-run,$(release),$(O)/results/$@.tap,--time 1500 \
+		--kernel /boot/vmlinuz-$(release) --append switches=$(call switch-of,$(release)))$(newline))
 
 test-kernel-debug: $(kernel-dir)/debug/tlckpt.ko $(kernel-dir)/debug/initrd.gz $(kernel-tools)
 	@rm -f $(O)/results/$@.tap
-	$(call kernel-run,debug,$(O)/results/$@.tap,--memory 1536 --time 900 --kernel $$(tests/kernel/debug-kernel)/bzImage)
+	$(call kernel-run,debug,$(O)/results/$@.tap,--memory 1536 --time 7200 --kernel $$(tests/kernel/debug-kernel)/bzImage)
 
 # Instructions per frame, by a machine that counts them; on the oldest kernel.
 .PHONY: bench-kernel
