@@ -139,8 +139,13 @@ flow() {
 N $4 /test/flow $5 >'/tmp/flow.$1.sender' 2>&1 &"
 }
 arrived() { # NAME PID: the receiver has all; if not, what it says, and its IP layer
-	wait $2 && return
+	wait $2
+	status=$?
+	[ $status = 0 ] && return
 	cat /tmp/flow.$1 /tmp/flow.$1.sender
+	# The first frames of a flow go through OVS's daemon, and those behind may overtake
+	# them: no order is promised there. The bridge and hold.sh judge it.
+	[ $switch = ovs ] && [ $status = 3 ] && return
 	for g in a1 b1; do N $g grep -E '^(Ip|Udp): ' /proc/net/snmp; done
 	return 1
 }
