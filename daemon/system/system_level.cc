@@ -261,15 +261,10 @@ void SystemLevel::ended() {
 
 // --- the cluster
 
-// As decided, which may not be done yet.
-static const std::vector<Place> &places(const Record &record) {
-    return record.pending.empty() ? record.places : record.pending.back().places;
-}
-
 std::vector<NodeId> SystemLevel::groups_here() const {
     const Record &record = recovery_->record();
     std::vector<NodeId> groups;
-    for (const Place &place : places(record))
+    for (const Place &place : record.decided_places())
         if (place.node == self_.host.node)
             groups.push_back(place.group);
     return groups;
@@ -329,7 +324,7 @@ Status SystemLevel::admit(const GuestInfo &guest) {
     auto known = coordination_->guests().find(uuid);
     const NodeId group =
         known == coordination_->guests().end() ? self_.host.node : known->second.group;
-    for (const Place &place : places(recovery_->record()))
+    for (const Place &place : recovery_->record().decided_places())
         if (place.group == group && place.node != self_.host.node)
             return fail(EXDEV, "its group, the guests of node {}, runs on node {} now", group,
                         place.node);

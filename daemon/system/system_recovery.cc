@@ -134,8 +134,7 @@ void SystemLevel::settle(Incarnation incarnation) {
                         }
                         auto state = port_->state();
                         const Record &record = recovery_->record();
-                        const Incarnation decided =
-                            record.pending.empty() ? record.done : record.pending.back().incarnation;
+                        const Incarnation decided = record.decided_incarnation();
                         Settled settled{incarnation, {}};
                         for (NodeId group : groups_here()) {
                             settled.groups.push_back(to_group(group, (*groups)[group]));

@@ -142,13 +142,9 @@ std::vector<Host> Recovery::newcomers() const {
     return hosts;
 }
 
-const std::vector<Place> &Recovery::places() const {
-    return record_.pending.empty() ? record_.places : record_.pending.back().places;
-}
-
 std::vector<NodeId> Recovery::groups_on(NodeId node) const {
     std::vector<NodeId> groups;
-    for (const Place &place : places())
+    for (const Place &place : record_.decided_places())
         if (place.node == node)
             groups.push_back(place.group);
     return groups;
@@ -344,7 +340,7 @@ void Recovery::lead_gather() {
 
     PlanInput input;
     input.incarnation = record_.incarnation;
-    input.previous = record_.pending.empty() ? record_.done : record_.pending.back().incarnation;
+    input.previous = record_.decided_incarnation();
     input.live = record_.live;
     input.place = place_;
     for (const Host &host : record_.live)
@@ -381,7 +377,7 @@ void Recovery::lead_decided() {
         next.history.push_back({decision.incarnation, decision.previous, decision.k});
     if (next.history.size() > kHistory)
         next.history.erase(next.history.begin(), next.history.end() - kHistory);
-    next.places = places();
+    next.places = record_.decided_places();
     next.pending.clear();
     next.failed.clear();
     propose(std::move(next));

@@ -64,7 +64,6 @@ class Recovery {
     std::vector<Host> lost() const;
     std::vector<Host> newcomers() const;
     Record gather(const std::vector<Host> &lost) const;
-    const std::vector<Place> &places() const;
     std::vector<NodeId> groups_on(NodeId node) const;
     std::set<NodeId> running_groups() const;
     bool all_reported() const;

@@ -73,6 +73,14 @@ struct Record {
     std::vector<Place> places;      // groups and where they run, after `done`
     std::vector<PastRollback> history;  // up to `done`, oldest first, the newest 64
 
+    // Where the groups run as decided, which may not be done yet; and in which incarnation.
+    const std::vector<Place> &decided_places() const {
+        return pending.empty() ? places : pending.back().places;
+    }
+    Incarnation decided_incarnation() const {
+        return pending.empty() ? done : pending.back().incarnation;
+    }
+
     bool operator==(const Record &) const = default;
 };
 

@@ -131,9 +131,7 @@ void Simulation::settle_if_quiet(unsigned h) {
     Settled settled{host.settle_for, {}};
     host.settle_for = 0;
     std::set<unsigned> here(host.groups.begin(), host.groups.end());
-    const Record &record = host.recovery->record();
-    const auto &places = record.pending.empty() ? record.places : record.pending.back().places;
-    for (const Place &place : places)
+    for (const Place &place : host.recovery->record().decided_places())
         if (place.node == host.id.node)
             here.insert(place.group - 1u);
     for (unsigned g : here) {
