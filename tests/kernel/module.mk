@@ -47,12 +47,16 @@ $(O)/bin/failnth.so: tests/kselftest/failnth.c
 # The switches are dealt to the kernels, for time: `all` has both.
 switch-of = $(if $(filter $(firstword $(kernel-releases)),$(1)),bridge,ovs)
 
+# A machine runs on one processor (tests/kernel/run): the kernels run side by side.
 RINGS += test-kernel
-.PHONY: test-kernel-debug
-test-kernel: $(foreach release,$(kernel-releases),$(kernel-dir)/$(release)/tlckpt.ko $(kernel-dir)/$(release)/initrd.gz) $(kernel-tools)
-	@rm -f $(O)/results/$@.tap
-	$(foreach release,$(kernel-releases),$(call kernel-run,$(release),$(O)/results/$@.tap,--time 1500 \
-		--kernel /boot/vmlinuz-$(release) --append switches=$(call switch-of,$(release)))$(newline))
+.PHONY: test-kernel-begin test-kernel-debug $(addprefix test-kernel-,$(kernel-releases))
+test-kernel: $(addprefix test-kernel-,$(kernel-releases))
+test-kernel-begin:
+	@rm -f $(O)/results/test-kernel.tap
+
+$(addprefix test-kernel-,$(kernel-releases)): test-kernel-%: $(kernel-dir)/%/tlckpt.ko $(kernel-dir)/%/initrd.gz $(kernel-tools) | test-kernel-begin
+	$(call kernel-run,$*,$(O)/results/test-kernel.tap,--time 1500 \
+		--kernel /boot/vmlinuz-$* --append switches=$(call switch-of,$*))
 
 test-kernel-debug: $(kernel-dir)/debug/tlckpt.ko $(kernel-dir)/debug/initrd.gz $(kernel-tools)
 	@rm -f $(O)/results/$@.tap
