@@ -6,6 +6,7 @@
 
 #include <sys/epoll.h>
 
+#include "daemon/basic_tick.hh"
 #include "daemon/report.hh"
 #include "daemon/retention.hh"
 #include "daemon/xl.hh"
@@ -50,6 +51,7 @@ Result<std::unique_ptr<NodeLevel>> NodeLevel::create(const Parts &parts) {
 
 NodeLevel::~NodeLevel() {
     sources_.clear();
+    tick_ = EventLoop::Source();
     stop();
     if (collector_.joinable())
         collector_.join();
@@ -131,17 +133,18 @@ Status NodeLevel::start_timers() {
                                                [this] { look_for_guests(); })));
     sources_.push_back(CKPT_TRY(loop.add_timer(kTellInterval, [this] { tell_waiters(); })));
     sources_.push_back(CKPT_TRY(loop.add_timer(kPauseCheckInterval, [this] { check_pause(); })));
-    if (!parts_.config.period_ms)
-        return {};
-    auto period = std::chrono::milliseconds(parts_.config.period_ms);
-    // Nodes start their periods at different times: the first to checkpoint
-    // spares the others theirs (R2, ms).
-    auto stagger = period * (parts_.config.cluster.node_id % 8) / 8 + std::chrono::milliseconds(1);
-    std::size_t place = sources_.size();
-    sources_.push_back(CKPT_TRY(loop.add_timer(stagger, [this, period, place] {
-        if (auto timer = parts_.loop.add_timer(period, [this] { basic(); }))
-            sources_[place] = std::move(*timer);
-    })));
+    return parts_.config.period_ms ? wait_for_tick() : Status();
+}
+
+Status NodeLevel::wait_for_tick() {
+    const auto wait = until_basic_tick(
+        std::chrono::milliseconds(parts_.config.period_ms),
+        static_cast<unsigned>(parts_.config.cluster.node_id), Duration(wall_clock_ns()));
+    tick_ = CKPT_TRY(parts_.loop.add_timer(wait, [this] {
+        if (auto next = wait_for_tick(); !next)
+            parts_.logger.error("no further basic checkpoints: {}", next.error().message());
+        basic();
+    }));
     return {};
 }
 

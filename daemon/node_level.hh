@@ -88,6 +88,7 @@ class NodeLevel final : private NodeObserver {
     Status start();
     Status recover();
     Status start_timers();
+    Status wait_for_tick();
     void look_for_guests();
     bool wanted(const GuestInfo &guest) const;
     void protect(const GuestInfo &guest);
@@ -112,6 +113,7 @@ class NodeLevel final : private NodeObserver {
     std::unique_ptr<NodeCheckpointer> node_; // null: stopped
     EventLoop::Source node_source_;
     std::vector<EventLoop::Source> sources_;
+    EventLoop::Source tick_; // of the basic period
     std::map<Uuid, Known> known_;
     std::vector<Waiter> waiters_;
     std::multiset<Sn> pins_;
