@@ -72,6 +72,13 @@ Sn NodeSequence::request(CheckpointKind kind, Sn target) {
     return next_->target;
 }
 
+// The cut may have taken a higher index than was asked for when the attempt began, and
+// what was asked for in between with it.
+void NodeSequence::forget_requests_up_to(Sn captured) {
+    if (next_ && next_->target <= captured)
+        next_.reset();
+}
+
 void NodeSequence::begin(unsigned nr_guests, NodeActions &actions) {
     CKPT_ASSERT(wants_attempt());
     current_ = *std::exchange(next_, std::nullopt);
@@ -177,7 +184,7 @@ void NodeSequence::node_answered(const NodeEvent &event, NodeActions &actions) {
         else if (order == NodeOrder::cut)
             indexes_.sn = current_.target = std::max(current_.target, event.sn.value_or(0));
         else if (order == NodeOrder::captured)
-            indexes_.captured = current_.target;
+            forget_requests_up_to(indexes_.captured = current_.target);
         else
             indexes_.durable = current_.target;
     }

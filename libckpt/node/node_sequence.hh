@@ -119,6 +119,7 @@ class NodeSequence {
     };
 
     Sn fresh_index() const;
+    void forget_requests_up_to(Sn captured);
     void order_guest(unsigned guest, NodeOrder order, NodeActions &actions);
     void order_all(NodeOrder order, NodeActions &actions);
     void order_node(NodeOrder order, NodeActions &actions);

@@ -36,6 +36,7 @@ struct Model {
     NodeOrder node_order = NodeOrder::none;
     NodeIndexes truth;
     Sn target = 0;
+    Sn core_target = 0; // what the core cuts to, if it is above ours
     bool intake_closed = false, timer = false, stopped = false;
     std::set<Sn> committed, captured_told;
     unsigned nr_failed = 0, nr_given_up = 0, nr_discarded = 0, nr_kept = 0;
@@ -63,9 +64,9 @@ struct Model {
         perform(actions);
     }
 
-    void handle(Event type, unsigned guest = NodeEvent::kNode) {
+    void handle(Event type, unsigned guest = NodeEvent::kNode, std::optional<Sn> sn = {}) {
         NodeActions actions;
-        sequence.handle({type, guest, type == Event::done ? Error{} : an_error()}, actions);
+        sequence.handle({type, guest, type == Event::done ? Error{} : an_error(), sn}, actions);
         perform(actions);
     }
 
@@ -172,10 +173,12 @@ struct Model {
 
     void answer_node(Event how) {
         NodeOrder order = std::exchange(node_order, NodeOrder::none);
+        std::optional<Sn> sn;
         if (how == Event::done) {
             if (order == NodeOrder::close_intake)
                 intake_closed = true;
             if (order == NodeOrder::cut) {
+                sn = target = std::max(target, core_target);
                 expect(target >= truth.sn, "sn only rises");
                 truth.sn = target;
             }
@@ -188,7 +191,7 @@ struct Model {
                 expect(committed.insert(target).second, "an index is committed once");
             }
         }
-        handle(how);
+        handle(how, NodeEvent::kNode, sn);
     }
 
     // Everything that can happen next, as (who, how) with who = guest or -1
@@ -409,6 +412,22 @@ TEST(NodeSequence, RequestsUnderWayMergeIntoTheNext) { // Rule R3
     EXPECT_EQ(model.sequence.kind(), CheckpointKind::manual);
     run_good(model);
     EXPECT_FALSE(model.sequence.wants_attempt());
+    EXPECT_EQ(model.broken, "");
+}
+
+// What the core wanted before its cut is told one by one, and done by that cut.
+TEST(NodeSequence, ACutThatGoesHigherDoesWhatWasRequestedBeforeIt) { // Rules R3, R4
+    Model model;
+    model.sequence.request(CheckpointKind::basic, 3);
+    model.begin(1);
+    model.core_target = 5;
+    EXPECT_EQ(model.sequence.request(CheckpointKind::forced, 4), 4u);
+    EXPECT_EQ(model.sequence.request(CheckpointKind::forced, 5), 5u);
+    run_good(model);
+    EXPECT_EQ(model.truth.durable, 5u);
+    EXPECT_FALSE(model.sequence.wants_attempt());
+    model.sequence.request(CheckpointKind::forced, 6);
+    ASSERT_TRUE(model.sequence.wants_attempt());
     EXPECT_EQ(model.broken, "");
 }
 
