@@ -3,7 +3,6 @@
 
 The scenario is bash on this machine (lib-cluster.sh); an agent in each Dom0
 does what it is told (rig folder: nodeN/out/agent)."""
-import glob
 import os
 import shutil
 import socket
@@ -107,11 +106,7 @@ class ClusterBoot:
     def _stage(self, node, etcd_port):
         folder = node.path("in")
         self.stage(folder, self.boot.scenarios, self.images, self.options)
-        for name in ("agent",):
-            shutil.copy(os.path.join(HERE, name), folder)
-        modules = glob.glob(os.path.join(self.options.output, "kernel", "6.1.*", "tlckpt.ko"))
-        if modules:
-            shutil.copy(modules[0], folder)
+        shutil.copy(os.path.join(HERE, "agent"), folder)
         with open(os.path.join(folder, "etcd"), "w", encoding="utf-8") as stream:
             stream.write(f"http://10.0.2.2:{etcd_port}\n")
         os.makedirs(node.path("out", "agent"))

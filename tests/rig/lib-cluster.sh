@@ -9,11 +9,15 @@ say() { printf '[%3d] %s\n' $((SECONDS - RIG_START)) "$*"; }
 . "$RIG/lib-verdicts.sh"
 
 declare -A RIG_ORDER
-# order N COMMAND...: begins it there; RIG_LAST is its number
+# order N COMMAND...: begins it there. Subshells give orders, too: the files tell which
+# numbers are taken.
 order() {
 	local node=$1 file
 	shift
 	RIG_ORDER[$node]=$((${RIG_ORDER[$node]:-0} + 1))
+	while [ -e "$RIG_FOLDER/node$node/out/agent/${RIG_ORDER[$node]}.run" ]; do
+		RIG_ORDER[$node]=$((RIG_ORDER[$node] + 1))
+	done
 	file=$RIG_FOLDER/node$node/out/agent/${RIG_ORDER[$node]}
 	printf '%s\n' "$*" >"$file.new"
 	mv "$file.new" "$file.run"

@@ -37,7 +37,7 @@ poll() {
 	shift
 	until "$@"; do
 		[ "$SECONDS" -lt "$end" ] || return 1
-		sleep 0.2
+		sleep 1
 	done
 }
 now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }

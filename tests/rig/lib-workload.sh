@@ -7,8 +7,10 @@
 # PEERS and OPTIONS are words: "g1 g2 dom0", "pages=2000 dirty=500"
 workload_args() {
 	local word
+	# What it does all the time shall leave an emulated processor for the rest.
+	set -- "$1" "$2" "tick=10000 verify=64 ${3:-}"
 	printf 'wl.id=1.%s wl.peer=%s' "${1#g}" "$(workload_peers "$2")"
-	for word in ${3:-}; do printf ' wl.%s' "$word"; done
+	for word in $3; do printf ' wl.%s' "$word"; done
 }
 workload_peers() {
 	local peer list=
@@ -20,7 +22,7 @@ workload_peers() {
 
 # Dom0's own member: workload_start_dom0 PEERS OPTIONS
 workload_start_dom0() {
-	local word arguments=(--id 1.0 --peer "$(workload_peers "$1")")
+	local word arguments=(--id 1.0 --peer "$(workload_peers "$1")" --tick=20000 --verify=16)
 	for word in ${2:-}; do arguments+=("--$word"); done
 	tlckpt-workload run "${arguments[@]}" >>workload-dom0.log 2>&1 &
 	WORKLOAD_PID=$!

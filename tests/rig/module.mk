@@ -3,7 +3,13 @@
 SCENARIO ?= smoke
 
 $(eval $(call program,tlckpt-suspend-watch,rel,tests/rig/suspend_watch.c,-lxenctrl))
-rig-programs := $(O)/bin/tlckpt-suspend-watch
+# Dom0's kernel is the oldest that is supported.
+rig-programs := $(addprefix $(O)/bin/,tlckpt-suspend-watch vmrun_mend.so) \
+	$(kernel-dir)/$(firstword $(kernel-releases))/tlckpt.ko
+
+$(O)/bin/vmrun_mend.so: tests/rig/vmrun_mend.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAVOUR_rel) -shared -fPIC -o $@ $< -ldl
 
 .PHONY: rig rig-shell
 rig: all $(rig-programs)
