@@ -84,13 +84,14 @@ follow_each_other() {
 	done
 }
 
-# What the space-time diagram is drawn from.
+# What the space-time diagram is drawn from: the run that the loss ended.
 save_history() { # NODE
 	on "$1" 'causes=$(sed -n "s/.*checkpoint \([0-9]*\) is forced by a frame from \(n[0-9]*\):.*/{\"sn\":\1,\"peer\":\"\2\"}/p" daemon.log | jq -sc .)
-		tlckptctl -j list | jq -c --arg node n'"$1"' --argjson causes "$causes" "{node: \$node, checkpoints, causes: \$causes}"' >"n$1.json"
+		tlckptctl -j list | jq -c --arg node n'"$1"' --argjson causes "$causes" "{node: \$node, checkpoints: [.checkpoints[] | select(.incarnation == 0)], causes: \$causes}"' >"n$1.json"
 }
 draw() {
 	local line
+	save_history 1
 	line=$(on 1 'sed -n "s/.*recovery [0-9]*: line \([0-9]*\),.*/\1/p" daemon.log | tail -1')
 	"$RIG/space-time" --line "$line" --svg space-time.svg n1.json n2.json
 }
@@ -99,7 +100,7 @@ lose_n2() {
 	local start guest
 	tell "What would be done if n2 were lost now:"
 	must "the plan for the loss of n2" show 1 'tlckptctl plan n2'
-	save_history 1 && save_history 2
+	save_history 2
 	start=$(now_ms)
 	node_kill 2
 	tell "n2 is dead: its emulator was killed."
