@@ -127,15 +127,6 @@ kill $monitor
 wait $monitor 2>/dev/null
 check "events: requests" grep -q "ev-request.*manual" /tmp/events
 check "events: owner" grep -q "ev-owner" /tmp/events
-
-# --- the tracepoints, by trace-cmd
-trace-cmd record -q -e tlckpt -o /tmp/trace.dat \
-	ip netns exec a1 ping -c2 -i0.2 -W2 10.0.0.11 >/tmp/record 2>&1
-trace-cmd report -i /tmp/trace.dat >/tmp/report 2>/dev/null
-check "trace-cmd: a frame that leaves" grep -Eq "tlckpt_stamp: +dev=lA sn=[0-9]+ len=98 segments=1" /tmp/report
-check "trace-cmd: a frame that arrives" \
-	grep -Eq "tlckpt_inspect: +dev=lB peer=1 incarnation=0 sn=[0-9]+ bytes=[0-9]+ verdict=deliver" /tmp/report
-sed -n 's/^/# /; 1,40p' /tmp/record /tmp/report
 kill $owner $daemon
 wait $owner $daemon 2>/dev/null
 finish
