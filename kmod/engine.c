@@ -9,10 +9,11 @@
 #include "tlckpt_priv.h"
 #include "trace.h"
 
-static void pub_fill(const struct tlckpt_net *tn, struct tlckpt_pub *pub)
+static void pub_fill(struct tlckpt_net *tn, struct tlckpt_pub *pub)
 {
 	struct tlckpt_stamp stamp;
 
+	pub->serial = ++tn->serial;
 	pub->view = tn->proto.view;
 	pub->cluster = tn->cluster;
 	tlckpt_view_stamp(&pub->view, &stamp);

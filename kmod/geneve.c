@@ -25,6 +25,16 @@ struct stamp_option {
 
 static_assert(sizeof(struct stamp_option) == TLCKPT_OPTION_LEN);
 
+/**
+ * struct tlckpt_metadata - a CPU's metadata of a link with a remote of its own
+ * @md:     with the stamp of
+ * @serial: this published state
+ */
+struct tlckpt_metadata {
+	struct metadata_dst *md;
+	u64 serial;
+};
+
 static void option_fill(struct ip_tunnel_info *info, unsigned int before,
 			const struct tlckpt_pub *pub)
 {
@@ -73,24 +83,20 @@ static struct metadata_dst *metadata_of_link(const struct tlckpt_link *link,
 /* This CPU's metadata with the current stamp, a reference for the frame. BH off. */
 static struct metadata_dst *metadata_cached(struct tlckpt_link *link, const struct tlckpt_pub *pub)
 {
-	struct metadata_dst **slot = this_cpu_ptr(link->cached), *md = *slot;
-	const struct stamp_option *option;
+	struct tlckpt_metadata *cached = this_cpu_ptr(link->cached);
+	struct metadata_dst *md;
 
-	if (md) {
-		option = ip_tunnel_info_opts(&md->u.tun_info);
-		if (likely(!memcmp(option->stamp, pub->wire, TLCKPT_STAMP_LEN))) {
-			dst_hold(&md->dst);
-			return md;
-		}
+	if (unlikely(cached->serial != pub->serial)) {
+		md = metadata_of_link(link, pub);
+		if (!md)
+			return NULL;
+		if (cached->md)
+			dst_release(&cached->md->dst);
+		cached->md = md;
+		cached->serial = pub->serial;
 	}
-	md = metadata_of_link(link, pub);
-	if (!md)
-		return NULL;
-	dst_hold(&md->dst);
-	if (*slot)
-		dst_release(&(*slot)->dst);
-	*slot = md;
-	return md;
+	dst_hold(&cached->md->dst);
+	return cached->md;
 }
 
 /* A copy of the frame's metadata with the option behind the others. */
@@ -137,13 +143,16 @@ static unsigned int geneve_stamp(struct tlckpt_link *link, struct sk_buff *skb,
 	return NF_ACCEPT;
 }
 
-static int geneve_peek(struct sk_buff *skb, const u8 **wire)
+static const u8 *geneve_peek(struct sk_buff *skb)
 {
 	const struct ip_tunnel_info *info = skb_tunnel_info(skb);
+	const u8 *wire = NULL;
 
 	if (!info || info->mode & IP_TUNNEL_INFO_TX || !info->options_len)
-		return 0;
-	return tlckpt_option_find((const u8 *)(info + 1), info->options_len, wire);
+		return NULL;
+	if (tlckpt_option_find((const u8 *)(info + 1), info->options_len, &wire) < 0)
+		return ERR_PTR(-EINVAL);
+	return wire;
 }
 
 /* The metadata is this frame's own; without options sn stays out of OVS flow keys. */
@@ -181,7 +190,7 @@ static int geneve_attach(struct tlckpt_link *link, struct netlink_ext_ack *extac
 			       "the carrier geneve needs a device made by: ip link add NAME type geneve external");
 		return -EINVAL;
 	}
-	link->cached = alloc_percpu(struct metadata_dst *);
+	link->cached = alloc_percpu(struct tlckpt_metadata);
 	return link->cached ? 0 : -ENOMEM;
 }
 
@@ -191,7 +200,7 @@ static void geneve_detach(struct tlckpt_link *link)
 	int cpu;
 
 	for_each_possible_cpu(cpu) {
-		md = *per_cpu_ptr(link->cached, cpu);
+		md = per_cpu_ptr(link->cached, cpu)->md;
 		if (md)
 			dst_release(&md->dst);
 	}

@@ -98,16 +98,15 @@ void tlckpt_hold_destroy(struct tlckpt_hold *hold)
 }
 
 /**
- * tlckpt_hold_busy() - are frames of this one's sender held before it
+ * tlckpt_hold_behind() - is the queue of this frame's sender not open
  * @hold: hold queues
  * @skb:  frame
  *
- * BH off. Without tn->lock the answer may be old by the time it is used: a
- * caller that delivers on it has judged on a view that delivers.
+ * For tlckpt_hold_busy().
  */
-bool tlckpt_hold_busy(const struct tlckpt_hold *hold, const struct sk_buff *skb)
+bool tlckpt_hold_behind(const struct tlckpt_hold *hold, const struct sk_buff *skb)
 {
-	return READ_ONCE(hold->busy) && READ_ONCE(queue_of(hold, skb)->state) != QUEUE_OPEN;
+	return READ_ONCE(queue_of(hold, skb)->state) != QUEUE_OPEN;
 }
 
 /**

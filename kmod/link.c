@@ -25,15 +25,17 @@ static const u8 drop_stat[TLCKPT_NR_VERDICTS] = {
 	[TLCKPT_DROP_OWNERLESS] = STAT_DROP_OWNERLESS,
 };
 
-/* Rule R16: Dom0's own addresses, and what never leaves a wire (802.1Q 8.6.3). */
-static bool is_exempt(const struct tlckpt_net *tn, const struct ethhdr *eth)
+static noinline bool is_listed(struct tlckpt_net *tn, const struct ethhdr *eth)
 {
-	if (unlikely(is_link_local_ether_addr(eth->h_dest)))
-		return true;
-	if (!READ_ONCE(tn->nr_exempt))
-		return false;
-	return xa_load(&((struct tlckpt_net *)tn)->exempt, tlckpt_exempt_key(eth->h_source)) ||
-	       xa_load(&((struct tlckpt_net *)tn)->exempt, tlckpt_exempt_key(eth->h_dest));
+	return xa_load(&tn->exempt, tlckpt_exempt_key(eth->h_source)) ||
+	       xa_load(&tn->exempt, tlckpt_exempt_key(eth->h_dest));
+}
+
+/* Rule R16: Dom0's own addresses, and what never leaves a wire (802.1Q 8.6.3). */
+static inline bool is_exempt(struct tlckpt_net *tn, const struct ethhdr *eth)
+{
+	return unlikely(is_link_local_ether_addr(eth->h_dest)) ||
+	       (READ_ONCE(tn->nr_exempt) && is_listed(tn, eth));
 }
 
 static unsigned int link_tx(void *priv, struct sk_buff *skb, const struct nf_hook_state *state)
@@ -74,23 +76,25 @@ void tlckpt_receive_again(struct tlckpt_hold *hold, struct sk_buff *skb)
 	netif_receive_skb(skb);
 }
 
-/* What the stamp says, or why the frame is dropped: a statistic, < 0 none. */
-static int link_read(struct tlckpt_link *link, const struct tlckpt_pub *pub, struct sk_buff *skb,
-		     struct tlckpt_frame *frame, struct tlckpt_peer **peer)
+/* As memcmp() == 0, which would be a call. */
+static bool same_stamp(const u8 *a, const u8 *b)
 {
-	struct tlckpt_stamp stamp;
-	const u8 *wire;
-	int found = link->carrier->peek(skb, &wire);
+	static_assert(TLCKPT_STAMP_LEN == 3 * sizeof(u64));
+	return !((get_unaligned((const u64 *)a) ^ get_unaligned((const u64 *)b)) |
+		 (get_unaligned((const u64 *)a + 1) ^ get_unaligned((const u64 *)b + 1)) |
+		 (get_unaligned((const u64 *)a + 2) ^ get_unaligned((const u64 *)b + 2)));
+}
 
-	if (!found)
-		return -1;
-	if (found < 0 || tlckpt_peer_read(link->tn, pub, wire, &stamp, peer))
-		return STAT_DROP_FORGED;
-	frame->sn = stamp.sn;
-	frame->incarnation = stamp.incarnation;
-	frame->peer = stamp.node;
-	frame->flags = TLCKPT_FRAME_STAMPED;
-	return -1;
+/* What this CPU knows of a stamp; NULL: it is none. */
+static struct tlckpt_known *link_known(struct tlckpt_link *link, const struct tlckpt_pub *pub,
+				       const u8 *wire)
+{
+	struct tlckpt_known *known =
+		this_cpu_ptr(link->known) + tlckpt_stamp_peer(wire) % TLCKPT_NR_KNOWN;
+
+	if (likely(known->serial == pub->serial && same_stamp(known->wire, wire)))
+		return known;
+	return tlckpt_known_learn(known, link->tn, pub, wire);
 }
 
 static void count(struct tlckpt_link *link, struct tlckpt_peer *peer, int stat)
@@ -111,9 +115,11 @@ static unsigned int link_accept(struct tlckpt_link *link, struct sk_buff *skb,
 }
 
 /* Not delivered by the published view: under the lock, maybe held. Consumes @skb. */
-static void link_judge(struct tlckpt_link *link, struct sk_buff *skb, struct tlckpt_frame *frame,
-		       struct tlckpt_peer *peer)
+static noinline void link_judge(struct tlckpt_link *link, struct sk_buff *skb,
+				const struct tlckpt_known *known)
 {
+	struct tlckpt_frame frame = known->frame;
+	struct tlckpt_peer *peer = known->peer;
 	enum tlckpt_verdict verdict;
 
 	/* Held long: it must pin neither grants nor a socket. */
@@ -124,13 +130,13 @@ static void link_judge(struct tlckpt_link *link, struct sk_buff *skb, struct tlc
 	}
 	skb_orphan(skb);
 	skb_dst_force(skb);
-	verdict = tlckpt_engine_frame(link->tn, &link->hold, skb, frame);
-	trace_tlckpt_inspect(link->dev, frame, verdict);
+	verdict = tlckpt_engine_frame(link->tn, &link->hold, skb, &frame);
+	trace_tlckpt_inspect(link->dev, &frame, verdict);
 	if (verdict == TLCKPT_HOLD) {
 		count(link, peer, STAT_RX_HELD);
 	} else if (verdict < TLCKPT_HOLD) {
 		count(link, peer, STAT_RX_DELIVERED);
-		if (frame->logged)
+		if (frame.logged)
 			count(link, peer, STAT_RX_LATE);
 		tlckpt_receive_again(&link->hold, skb);
 	} else {
@@ -139,36 +145,16 @@ static void link_judge(struct tlckpt_link *link, struct sk_buff *skb, struct tlc
 	}
 }
 
-static unsigned int link_rx(void *priv, struct sk_buff *skb, const struct nf_hook_state *state)
+static __always_inline unsigned int link_pass(struct tlckpt_link *link, struct sk_buff *skb,
+					      struct tlckpt_known *known, bool stamped)
 {
-	struct tlckpt_link *link = priv;
-	const struct tlckpt_pub *pub = rcu_dereference(link->tn->pub);
-	struct tlckpt_frame frame = { .bytes = skb->truesize };
-	struct tlckpt_peer *peer = NULL;
 	const struct sk_buff *came = skb;
-	enum tlckpt_verdict verdict;
-	struct tlckpt_range range;
 	struct sk_buff *own;
-	int why;
 
-	if (!pub)
-		return NF_ACCEPT;
-	why = link_read(link, pub, skb, &frame, &peer);
-	if (why >= 0) {
-		count(link, peer, why);
-		return NF_DROP;
-	}
-	if (!(frame.flags & TLCKPT_FRAME_STAMPED)) {
-		if (is_exempt(link->tn, eth_hdr(skb))) {
-			stat_inc(link->stats, STAT_RX_PLAIN);
-			return NF_ACCEPT;
-		}
-		frame.peer = TLCKPT_NODE_NONE;
-	}
-	verdict = tlckpt_view_judge(&pub->view, &frame);
-	if (verdict > TLCKPT_HOLD && verdict != TLCKPT_DROP_JUMP) {
-		trace_tlckpt_inspect(link->dev, &frame, verdict);
-		count(link, peer, drop_stat[verdict]);
+	known->frame.bytes = skb->truesize;
+	if (unlikely(known->verdict > TLCKPT_HOLD && known->verdict != TLCKPT_DROP_JUMP)) {
+		trace_tlckpt_inspect(link->dev, &known->frame, known->verdict);
+		count(link, known->peer, drop_stat[known->verdict]);
 		return NF_DROP;
 	}
 	if (unlikely(skb_shared(skb))) {
@@ -178,24 +164,61 @@ static unsigned int link_rx(void *priv, struct sk_buff *skb, const struct nf_hoo
 		if (!skb)
 			goto no_memory;
 	}
-	if (frame.flags & TLCKPT_FRAME_STAMPED) {
+	if (stamped) {
 		skb = link->carrier->strip(skb);
-		if (!skb)
+		if (unlikely(!skb))
 			goto no_memory;
 	}
-	/* The core must see an unprotected one: no later capture stands for its index (R8). */
-	if (verdict < TLCKPT_DELIVER_UNPROTECTED && !tlckpt_hold_busy(&link->hold, skb) &&
-	    !tlckpt_view_log(&pub->view, &frame, TLCKPT_AT_DELIVERY, &range)) {
-		trace_tlckpt_inspect(link->dev, &frame, verdict);
-		count(link, peer, peer ? STAT_RX_DELIVERED : STAT_RX_PLAIN);
+	if (likely(known->at_once && !tlckpt_hold_busy(&link->hold, skb))) {
+		trace_tlckpt_inspect(link->dev, &known->frame, known->verdict);
+		count(link, known->peer, stamped ? STAT_RX_DELIVERED : STAT_RX_PLAIN);
 		return link_accept(link, skb, came);
 	}
-	link_judge(link, skb, &frame, peer);
+	link_judge(link, skb, known);
 	return NF_STOLEN;
 
 no_memory:
-	count(link, peer, STAT_RX_ERRORS);
+	count(link, known->peer, STAT_RX_ERRORS);
 	return NF_STOLEN;
+}
+
+static noinline unsigned int link_plain(struct tlckpt_link *link, struct sk_buff *skb,
+					const struct tlckpt_pub *pub)
+{
+	struct tlckpt_known plain = { .frame.peer = TLCKPT_NODE_NONE };
+
+	if (is_exempt(link->tn, eth_hdr(skb))) {
+		stat_inc(link->stats, STAT_RX_PLAIN);
+		return NF_ACCEPT;
+	}
+	tlckpt_known_judge(&plain, &pub->view);
+	return link_pass(link, skb, &plain, false);
+}
+
+/* @wire: what looked like a stamp, or an error. */
+static noinline unsigned int link_forged(struct tlckpt_link *link, const u8 *wire)
+{
+	count(link, IS_ERR(wire) ? NULL : tlckpt_peer_get(link->tn, tlckpt_stamp_peer(wire), false),
+	      STAT_DROP_FORGED);
+	return NF_DROP;
+}
+
+static unsigned int link_rx(void *priv, struct sk_buff *skb, const struct nf_hook_state *state)
+{
+	struct tlckpt_link *link = priv;
+	const struct tlckpt_pub *pub = rcu_dereference(link->tn->pub);
+	struct tlckpt_known *known;
+	const u8 *wire;
+
+	if (!pub)
+		return NF_ACCEPT;
+	wire = link->carrier->peek(skb);
+	if (IS_ERR_OR_NULL(wire))
+		return wire ? link_forged(link, wire) : link_plain(link, skb, pub);
+	known = link_known(link, pub, wire);
+	if (unlikely(!known))
+		return link_forged(link, wire);
+	return link_pass(link, skb, known, true);
 }
 
 struct tlckpt_link *tlckpt_link_find(struct tlckpt_net *tn, int ifindex)
@@ -308,6 +331,13 @@ static int link_hooks(struct tlckpt_link *link)
 	return nf_register_net_hooks(link->tn->net, link->ops, 2);
 }
 
+static void link_free(struct tlckpt_link *link)
+{
+	free_percpu(link->known);
+	free_percpu(link->stats);
+	kfree(link);
+}
+
 /**
  * tlckpt_link_add() - an interface leads to other nodes from now on
  * @tn:     node
@@ -335,7 +365,9 @@ int tlckpt_link_add(struct tlckpt_net *tn, struct net_device *dev,
 	link->carrier = carriers[config->carrier];
 	err = -ENOMEM;
 	link->stats = alloc_percpu(struct tlckpt_stats);
-	if (!link->stats)
+	link->known = __alloc_percpu(TLCKPT_NR_KNOWN * sizeof(*link->known),
+				     __alignof__(*link->known));
+	if (!link->stats || !link->known)
 		goto free_link;
 	tlckpt_hold_init(&link->hold, tn, dev, link->stats, tlckpt_receive_again);
 	err = link->carrier->attach ? link->carrier->attach(link, extack) : 0;
@@ -353,9 +385,8 @@ detach:
 		link->carrier->detach(link);
 destroy_hold:
 	tlckpt_hold_destroy(&link->hold);
-	free_percpu(link->stats);
 free_link:
-	kfree(link);
+	link_free(link);
 	return err;
 }
 
@@ -377,6 +408,5 @@ void tlckpt_link_del(struct tlckpt_net *tn, struct tlckpt_link *link)
 	if (link->carrier->detach)
 		link->carrier->detach(link);
 	netdev_put(link->dev, &link->tracker);
-	free_percpu(link->stats);
-	kfree(link);
+	link_free(link);
 }

@@ -85,13 +85,8 @@ static int node_change(struct tlckpt_net *tn, struct nlattr **tb, struct genl_in
 		tn->cluster.id = nla_get_u32(tb[TLCKPT_A_NODE_CLUSTER]);
 	config_update(&config, tb);
 	err = tlckpt_engine_configure(tn, &config);
-	if (err) {
+	if (err)
 		tn->cluster = before;
-	} else if (tb[TLCKPT_A_NODE_KEY] || tb[TLCKPT_A_NODE_CLUSTER]) {
-		/* Hooks that still read the old key may remember a stamp made with it. */
-		synchronize_rcu();
-		tlckpt_peers_free(tn);
-	}
 	return err;
 }
 

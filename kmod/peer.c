@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The nodes that were heard: last good stamp, so that it is verified once (R16), and counters. */
+/* The nodes that were heard: newest stamp, and counters. */
 #include <linux/slab.h>
 
 #include "tlckpt_priv.h"
@@ -44,36 +44,8 @@ struct tlckpt_peer *tlckpt_peer_get(struct tlckpt_net *tn, u16 node, bool create
 }
 
 /**
- * tlckpt_peer_read() - read and verify the stamp of an arrived frame
- * @tn:    node
- * @pub:   published state
- * @wire:  the stamp, not trusted
- * @stamp: result
- * @peer:  its sender; may be NULL for want of memory
- *
- * BH off. Return: as tlckpt_stamp_read().
- */
-int tlckpt_peer_read(struct tlckpt_net *tn, const struct tlckpt_pub *pub, const u8 *wire,
-		     struct tlckpt_stamp *stamp, struct tlckpt_peer **peer)
-{
-	struct tlckpt_peer_cpu *cpu;
-	int err;
-
-	*peer = tlckpt_peer_get(tn, tlckpt_stamp_peer(wire), false);
-	cpu = *peer ? this_cpu_ptr((*peer)->cpu) : NULL;
-	err = tlckpt_stamp_read(stamp, wire, &pub->cluster, cpu ? &cpu->cache : NULL);
-	if (err)
-		return err;
-	if (!*peer && stamp->node != pub->view.node)
-		*peer = tlckpt_peer_get(tn, stamp->node, true);
-	if (cpu)
-		cpu->stamp = *stamp;
-	return 0;
-}
-
-/**
- * tlckpt_peers_free() - the node's key changed or it goes
- * @tn: node
+ * tlckpt_peers_free() - the node goes
+ * @tn: node; its links, which know them, are gone
  */
 void tlckpt_peers_free(struct tlckpt_net *tn)
 {

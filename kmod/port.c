@@ -24,19 +24,15 @@ static void port_deliver(struct tlckpt_hold *hold, struct sk_buff *skb)
 	tlckpt_xmit_again(skb);
 }
 
-static unsigned int port_tx(void *priv, struct sk_buff *skb, const struct nf_hook_state *state)
+/* Not delivered by the published view: under the lock, maybe held. */
+static noinline unsigned int port_judge(struct tlckpt_port *port, struct sk_buff *skb)
 {
-	struct tlckpt_port *port = priv;
-	struct tlckpt_net *tn = port->hold.tn;
-	const struct tlckpt_pub *pub = rcu_dereference(tn->pub);
 	struct tlckpt_frame frame = {
 		.flags = TLCKPT_FRAME_LOCAL,
 		.bytes = skb->truesize,
 	};
 	struct sk_buff *own = skb;
 
-	if (!pub || (pub->view.intake_open && !tlckpt_hold_busy(&port->hold, skb)))
-		return NF_ACCEPT;
 	if (unlikely(skb_shared(skb))) {
 		own = skb_clone(skb, GFP_ATOMIC);
 		consume_skb(skb);
@@ -53,7 +49,7 @@ static unsigned int port_tx(void *priv, struct sk_buff *skb, const struct nf_hoo
 	}
 	skb_orphan(own);
 	skb_dst_force(own);
-	switch (tlckpt_engine_frame(tn, &port->hold, own, &frame)) {
+	switch (tlckpt_engine_frame(port->hold.tn, &port->hold, own, &frame)) {
 	case TLCKPT_HOLD:
 		stat_inc(port->stats, STAT_RX_HELD);
 		return NF_STOLEN;
@@ -68,6 +64,16 @@ static unsigned int port_tx(void *priv, struct sk_buff *skb, const struct nf_hoo
 		kfree_skb(own);
 		return NF_STOLEN;
 	}
+}
+
+static unsigned int port_tx(void *priv, struct sk_buff *skb, const struct nf_hook_state *state)
+{
+	struct tlckpt_port *port = priv;
+	const struct tlckpt_pub *pub = rcu_dereference(port->hold.tn->pub);
+
+	if (likely(!pub || (pub->view.intake_open && !tlckpt_hold_busy(&port->hold, skb))))
+		return NF_ACCEPT;
+	return port_judge(port, skb);
 }
 
 /**

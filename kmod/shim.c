@@ -22,7 +22,7 @@ static int shim_push(struct sk_buff *skb, const u8 *wire)
 	if (skb_cow_head(skb, SHIM_LEN))
 		return -ENOMEM;
 	__skb_push(skb, SHIM_LEN);
-	memmove(skb->data, skb->data + SHIM_LEN, 2 * ETH_ALEN);
+	memcpy(skb->data, skb->data + SHIM_LEN, 2 * ETH_ALEN); /* further than they are long */
 	skb_reset_mac_header(skb);
 	skb_set_network_header(skb, ETH_HLEN);
 	skb_reset_mac_len(skb);
@@ -74,18 +74,19 @@ static unsigned int shim_stamp(struct tlckpt_link *link, struct sk_buff *skb,
 	return NF_ACCEPT;
 }
 
-static int shim_peek(struct sk_buff *skb, const u8 **wire)
+static const u8 *shim_peek(struct sk_buff *skb)
 {
 	if (skb->protocol != htons(TLCKPT_ETHERTYPE))
-		return 0;
-	if (!pskb_may_pull(skb, SHIM_LEN))
-		return -EINVAL;
-	*wire = tlckpt_shim_find(skb->data, SHIM_LEN); /* data is behind the EtherType */
-	return *wire ? 1 : -EINVAL;
+		return NULL;
+	if (unlikely(!pskb_may_pull(skb, SHIM_LEN)))
+		return ERR_PTR(-EINVAL);
+	/* data is behind the EtherType */
+	return tlckpt_shim_find(skb->data, SHIM_LEN) ?: ERR_PTR(-EINVAL);
 }
 
 static struct sk_buff *shim_strip(struct sk_buff *skb)
 {
+	const void *shim;
 	__be16 proto;
 
 	/* A clone, as when tcpdump listens, shares its data. */
@@ -93,8 +94,10 @@ static struct sk_buff *shim_strip(struct sk_buff *skb)
 		kfree_skb(skb);
 		return NULL;
 	}
-	skb_pull_rcsum(skb, SHIM_LEN);
-	memmove(skb_mac_header(skb) + SHIM_LEN, skb_mac_header(skb), 2 * ETH_ALEN);
+	shim = skb->data;
+	__skb_pull(skb, SHIM_LEN);
+	skb_postpull_rcsum(skb, shim, SHIM_LEN); /* looks at what is left */
+	memcpy(skb_mac_header(skb) + SHIM_LEN, skb_mac_header(skb), 2 * ETH_ALEN);
 	skb->mac_header += SHIM_LEN;
 	proto = *(__be16 *)(skb->data - 2);
 	skb->protocol = eth_proto_is_802_3(proto) ? proto : htons(ETH_P_802_2);

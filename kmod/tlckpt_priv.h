@@ -30,18 +30,21 @@
 #include <tlckpt/proto.h>
 #include <tlckpt/stamp.h>
 
-struct tlckpt_net;
 struct tlckpt_link;
+struct tlckpt_metadata;
+struct tlckpt_net;
 
 /**
  * struct tlckpt_pub - what the hooks read, replaced at every change (RCU)
  * @rcu:      for freeing
+ * @serial:   another one for each
  * @view:     judging frames
  * @cluster:  checking stamps
  * @wire:     the stamp of leaving frames, tag included (R16)
  */
 struct tlckpt_pub {
 	struct rcu_head rcu;
+	u64 serial;
 	struct tlckpt_view view;
 	struct tlckpt_cluster cluster;
 	u8 wire[TLCKPT_STAMP_LEN];
@@ -165,7 +168,7 @@ struct tlckpt_port {
  * @detach:   undoes @attach; no hook runs any more. May be NULL.
  * @stamp:    gives @skb the node's stamp and returns the hook's verdict; the frame
  *            is not shared
- * @peek:     1 and *wire: found; 0: no stamp; -EINVAL: malformed
+ * @peek:     where the stamp is; NULL: none; ERR_PTR(-EINVAL): malformed
  * @strip:    removes the stamp; NULL if the frame was freed
  */
 struct tlckpt_carrier_ops {
@@ -175,7 +178,7 @@ struct tlckpt_carrier_ops {
 	void (*detach)(struct tlckpt_link *link);
 	unsigned int (*stamp)(struct tlckpt_link *link, struct sk_buff *skb,
 			      const struct tlckpt_pub *pub);
-	int (*peek)(struct sk_buff *skb, const u8 **wire);
+	const u8 *(*peek)(struct sk_buff *skb);
 	struct sk_buff *(*strip)(struct sk_buff *skb);
 };
 
@@ -210,6 +213,7 @@ struct tlckpt_link_config {
  * @hold:    frames from after this node's newest capture (R5)
  * @stats:   counters
  * @headroom: what was added to dev->needed_headroom
+ * @known:   TLCKPT_NR_KNOWN stamps, per CPU
  * @cached:  geneve: metadata with the current stamp, per CPU
  */
 struct tlckpt_link {
@@ -223,17 +227,40 @@ struct tlckpt_link {
 	struct tlckpt_hold hold;
 	struct tlckpt_stats __percpu *stats;
 	unsigned short headroom;
-	struct metadata_dst *__percpu *cached;
+	struct tlckpt_known __percpu *known;
+	struct tlckpt_metadata __percpu *cached;
 };
 
 /**
+ * struct tlckpt_known - a stamp that a CPU has verified and judged
+ * @serial:  of the published state it did that by; by another one it means nothing
+ * @wire:    the stamp
+ * @verdict: on frames with it
+ * @at_once: they are delivered, and not logged
+ * @frame:   what it says; @bytes is the last frame's
+ * @peer:    its sender, which stays as long as the link; NULL: no memory
+ *
+ * Senders' stamps and this node's state change with checkpoints only: nearly every
+ * frame has a stamp that is known (R16: verified once).
+ */
+struct tlckpt_known {
+	u64 serial;
+	u8 wire[TLCKPT_STAMP_LEN];
+	u8 verdict;
+	bool at_once;
+	struct tlckpt_frame frame;
+	struct tlckpt_peer *peer;
+};
+
+/* The senders' ids are dealt among them. */
+#define TLCKPT_NR_KNOWN 8
+
+/**
  * struct tlckpt_peer_cpu - what one CPU knows of a peer
- * @cache:       its last good stamp
- * @stamp:       the same, read
+ * @stamp:       its last new one
  * @stats:       counters
  */
 struct tlckpt_peer_cpu {
-	struct tlckpt_stamp_cache cache;
 	struct tlckpt_stamp stamp;
 	struct tlckpt_stats stats;
 };
@@ -275,6 +302,7 @@ struct tlckpt_log_entry {
  * @lock:       @proto, @holds with their queues, @log; BH-safe
  * @proto:      protocol state, meaningful while @pub is set
  * @pub:        published part, NULL: this namespace is no node
+ * @serial:     of the last one; under @lock
  * @cluster:    key and id; under @mutex
  * @links:      RTNL
  * @ports:      RTNL
@@ -298,6 +326,7 @@ struct tlckpt_net {
 	spinlock_t lock;
 	struct tlckpt_proto proto;
 	struct tlckpt_pub __rcu *pub;
+	u64 serial;
 	struct tlckpt_cluster cluster;
 	struct list_head links;
 	struct list_head ports;
@@ -336,7 +365,7 @@ void tlckpt_hold_init(struct tlckpt_hold *hold, struct tlckpt_net *tn, struct ne
 		      struct tlckpt_stats __percpu *stats,
 		      void (*deliver)(struct tlckpt_hold *, struct sk_buff *));
 void tlckpt_hold_destroy(struct tlckpt_hold *hold);
-bool tlckpt_hold_busy(const struct tlckpt_hold *hold, const struct sk_buff *skb);
+bool tlckpt_hold_behind(const struct tlckpt_hold *hold, const struct sk_buff *skb);
 void tlckpt_hold_enqueue(struct tlckpt_hold *hold, struct sk_buff *skb);
 void tlckpt_hold_release_all(struct tlckpt_net *tn);
 void tlckpt_hold_log_all(struct tlckpt_net *tn);
@@ -350,9 +379,12 @@ void tlckpt_log_forget(struct tlckpt_net *tn, u64 sn);
 
 /* peer.c */
 struct tlckpt_peer *tlckpt_peer_get(struct tlckpt_net *tn, u16 node, bool create);
-int tlckpt_peer_read(struct tlckpt_net *tn, const struct tlckpt_pub *pub, const u8 *wire,
-		     struct tlckpt_stamp *stamp, struct tlckpt_peer **peer);
 void tlckpt_peers_free(struct tlckpt_net *tn);
+
+/* known.c */
+void tlckpt_known_judge(struct tlckpt_known *known, const struct tlckpt_view *view);
+struct tlckpt_known *tlckpt_known_learn(struct tlckpt_known *known, struct tlckpt_net *tn,
+					const struct tlckpt_pub *pub, const u8 *wire);
 
 /* port.c; RTNL */
 int tlckpt_port_add(struct tlckpt_net *tn, struct net_device *dev, bool automatic,
@@ -384,6 +416,19 @@ void tlckpt_event_simple(struct tlckpt_net *tn, u8 cmd);
 /* stats.c */
 int tlckpt_stats_put(struct sk_buff *msg, int nest, const struct tlckpt_stats *sum);
 void tlckpt_stats_sum(const struct tlckpt_stats __percpu *stats, struct tlckpt_stats *sum);
+
+/**
+ * tlckpt_hold_busy() - are frames of this one's sender held before it
+ * @hold: hold queues
+ * @skb:  frame
+ *
+ * BH off. Without tn->lock the answer may be old by the time it is used: a
+ * caller that delivers on it has judged on a view that delivers.
+ */
+static inline bool tlckpt_hold_busy(const struct tlckpt_hold *hold, const struct sk_buff *skb)
+{
+	return unlikely(READ_ONCE(hold->busy)) && tlckpt_hold_behind(hold, skb);
+}
 
 /* An xarray key for a link-layer address: its upper 6 octets fit an index. */
 static inline unsigned long tlckpt_exempt_key(const u8 *address)

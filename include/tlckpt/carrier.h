@@ -18,8 +18,6 @@
 #define TLCKPT_OPTION_TYPE 0x53
 #define TLCKPT_OPTION_LEN 28
 
-TLCKPT_BEGIN_DECLS
-
 /**
  * tlckpt_shim_find() - the stamp of a shimmed frame
  * @body: what follows the EtherType TLCKPT_ETHERTYPE
@@ -28,7 +26,15 @@ TLCKPT_BEGIN_DECLS
  * Return: the stamp's 24 octets in @body; NULL if it is too short to hold the
  * shim and the EtherType behind it, or the padding is not 0.
  */
-const u8 *tlckpt_shim_find(const u8 *body, size_t len);
+static inline const u8 *tlckpt_shim_find(const u8 *body, size_t len)
+{
+	/* EtherType, stamp, padding are SHIM_LEN; so are stamp, padding, EtherType. */
+	if (len < TLCKPT_SHIM_LEN || body[TLCKPT_STAMP_LEN] || body[TLCKPT_STAMP_LEN + 1])
+		return NULL;
+	return body;
+}
+
+TLCKPT_BEGIN_DECLS
 
 /**
  * tlckpt_option_find() - the stamp among the options of a Geneve header

@@ -15,8 +15,8 @@
  *
  * The cluster id is not on the wire: a stamp of another cluster has a wrong tag.
  * A stamp changes only when a capture is finished or a rollback followed, so a
- * sender computes the tag once per change and a receiver remembers each peer's
- * last good stamp.
+ * sender computes the tag once per change and a receiver remembers what it has
+ * verified.
  */
 #ifndef TLCKPT_STAMP_H
 #define TLCKPT_STAMP_H
@@ -50,16 +50,13 @@ struct tlckpt_cluster {
 };
 
 /**
- * struct tlckpt_stamp_cache - a peer's last good stamp, as it was on the wire
- * @wire:  the 24 octets
- * @valid: false until a first good stamp came
- *
- * Not locked: the owner keeps one per CPU or serialises tlckpt_stamp_read().
+ * tlckpt_stamp_peer() - the node that a stamp claims, not verified
+ * @wire: 24 octets
  */
-struct tlckpt_stamp_cache {
-	u8 wire[TLCKPT_STAMP_LEN];
-	bool valid;
-};
+static inline u16 tlckpt_stamp_peer(const u8 wire[TLCKPT_STAMP_LEN])
+{
+	return (u16)(wire[2] << 8 | wire[3]);
+}
 
 TLCKPT_BEGIN_DECLS
 
@@ -89,26 +86,17 @@ void tlckpt_stamp_write(u8 wire[TLCKPT_STAMP_LEN], const struct tlckpt_stamp *st
 			const struct tlckpt_cluster *cluster);
 
 /**
- * tlckpt_stamp_peer() - the node that a stamp claims, not verified
- * @wire: 24 octets
- *
- * For finding the peer's cache before tlckpt_stamp_read().
- */
-u16 tlckpt_stamp_peer(const u8 wire[TLCKPT_STAMP_LEN]);
-
-/**
  * tlckpt_stamp_read() - read and verify a stamp from the wire (R16)
  * @stamp:   result, written only on success
  * @wire:    24 octets, never trusted
  * @cluster: whose key checks the tag
- * @cache:   the claimed peer's last good stamp, used and renewed; may be NULL
  *
  * Return: 0; -EPROTONOSUPPORT another version or a flag that this one does not
  * know; -EINVAL no node id; -EBADMSG the tag is wrong: forged, another key or
  * another cluster.
  */
 int tlckpt_stamp_read(struct tlckpt_stamp *stamp, const u8 wire[TLCKPT_STAMP_LEN],
-		      const struct tlckpt_cluster *cluster, struct tlckpt_stamp_cache *cache);
+		      const struct tlckpt_cluster *cluster);
 
 TLCKPT_END_DECLS
 

@@ -12,14 +12,6 @@ enum {
 static_assert(TLCKPT_OPTION_LEN == OPTION_HEADER_LEN + TLCKPT_STAMP_LEN, "the option is the stamp");
 static_assert(TLCKPT_SHIM_LEN % 4 == 0, "what follows keeps its alignment");
 
-const u8 *tlckpt_shim_find(const u8 *body, size_t len)
-{
-	/* EtherType, stamp, padding are SHIM_LEN; so are stamp, padding, EtherType. */
-	if (len < TLCKPT_SHIM_LEN || body[TLCKPT_STAMP_LEN] || body[TLCKPT_STAMP_LEN + 1])
-		return NULL;
-	return body;
-}
-
 int tlckpt_option_find(const u8 *options, size_t len, const u8 **stamp)
 {
 	while (len >= OPTION_HEADER_LEN) {

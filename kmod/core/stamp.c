@@ -64,29 +64,16 @@ void tlckpt_stamp_write(u8 wire[TLCKPT_STAMP_LEN], const struct tlckpt_stamp *st
 	store_be(wire + AT_TAG, sizeof(u64), stamp_tag(wire, cluster));
 }
 
-u16 tlckpt_stamp_peer(const u8 wire[TLCKPT_STAMP_LEN])
-{
-	return (u16)load_be(wire + AT_NODE, sizeof(u16));
-}
-
 int tlckpt_stamp_read(struct tlckpt_stamp *stamp, const u8 wire[TLCKPT_STAMP_LEN],
-		      const struct tlckpt_cluster *cluster, struct tlckpt_stamp_cache *cache)
+		      const struct tlckpt_cluster *cluster)
 {
-	bool known = cache && cache->valid && !memcmp(cache->wire, wire, TLCKPT_STAMP_LEN);
-
-	if (!known) {
-		if (wire[AT_VERSION] != TLCKPT_STAMP_VERSION || wire[AT_FLAGS])
-			return -EPROTONOSUPPORT;
-		if (tlckpt_stamp_peer(wire) == TLCKPT_NODE_NONE)
-			return -EINVAL;
-		/* Rule R16: nobody without the key raises an index or an incarnation. */
-		if (load_be(wire + AT_TAG, sizeof(u64)) != stamp_tag(wire, cluster))
-			return -EBADMSG;
-	}
-	if (cache && !known) {
-		memcpy(cache->wire, wire, TLCKPT_STAMP_LEN);
-		cache->valid = true;
-	}
+	if (wire[AT_VERSION] != TLCKPT_STAMP_VERSION || wire[AT_FLAGS])
+		return -EPROTONOSUPPORT;
+	if (tlckpt_stamp_peer(wire) == TLCKPT_NODE_NONE)
+		return -EINVAL;
+	/* Rule R16: nobody without the key raises an index or an incarnation. */
+	if (load_be(wire + AT_TAG, sizeof(u64)) != stamp_tag(wire, cluster))
+		return -EBADMSG;
 	stamp->node = tlckpt_stamp_peer(wire);
 	stamp->incarnation = (u32)load_be(wire + AT_INCARNATION, sizeof(u32));
 	stamp->sn = load_be(wire + AT_SN, sizeof(u64));

@@ -172,7 +172,7 @@ class Fuzzer {
         frame.bytes = 100 + below(2000);
         if (found == 1) {
             MUST(wire >= at && wire + TLCKPT_STAMP_LEN <= at + len);
-            const int error = tlckpt_stamp_read(&stamp, wire, &cluster_, one_in(2) ? &cache_ : nullptr);
+            const int error = tlckpt_stamp_read(&stamp, wire, &cluster_);
             if (error == 0) {
                 MUST(kind != Kind::kForged);
                 read_++;
@@ -296,7 +296,6 @@ class Fuzzer {
     std::mt19937_64 random_;
     tlckpt_proto node_{};
     tlckpt_cluster cluster_ = cluster_of(1), stranger_ = cluster_of(2);
-    tlckpt_stamp_cache cache_{};
     std::vector<tlckpt_frame> held_;
     unsigned long counts_[3] = {}, read_ = 0, held_in_all_ = 0;
 };
