@@ -36,25 +36,34 @@ on_bridge() { # DEVICE_OF_A DEVICE_OF_B
 	N A ip link set "$1" master br0
 	N B ip link set "$2" master br0
 }
-geneve_up() { # KIND: p2p or external, on its own underlay
+p2p_up() { # Geneve with a fixed remote
 	for n in A B; do
-		other=$([ $n = A ] && echo 2 || echo 1)
-		if [ "$1" = p2p ]; then
-			N $n ip link add p$n type geneve id 7 remote 192.0.2.$other dstport 6082
-			N $n ip link set p$n mtu 1500 up
-		else
-			N $n ip link add g$n type geneve external
-			N $n ip link set g$n mtu 1550 up
-			N $n "$TOOL" link add dev g$n carrier geneve remote 192.0.2.$other vni 5
-		fi
+		N $n ip link add p$n type geneve id 7 remote "$(other $n)" dstport 6082
+		N $n ip link set p$n mtu 1500 up
 	done
 }
+external_up() { # Geneve that takes its remote from each frame's metadata
+	for n in A B; do
+		N $n ip link add g$n type geneve external
+		N $n ip link set g$n mtu 1550 up
+	done
+}
+metadata() { # add|del: given where the guest's frames come in, by tc
+	for n in A B; do
+		N $n tc qdisc "$1" dev vif1.0 clsact
+		[ "$1" = add ] || continue
+		N $n tc filter add dev vif1.0 ingress matchall action tunnel_key set id 5 \
+			src_ip "$(own $n)" dst_ip "$(other $n)" nocsum
+	done
+}
+own() { [ "$1" = A ] && echo 192.0.2.1 || echo 192.0.2.2; }
+other() { [ "$1" = A ] && echo 192.0.2.2 || echo 192.0.2.1; }
 
 topology
 ip link add uA netns A type veth peer name uB netns B
 for n in A B; do
 	N $n ip link set u$n mtu 1700 up
-	N $n ip addr add "192.0.2.$([ $n = A ] && echo 1 || echo 2)/24" dev u$n
+	N $n ip addr add "$(own $n)/24" dev u$n
 	# As a NIC: segmentation by the stack, GRO at the receiver.
 	for dev in l$n u$n; do N $n ethtool -K $dev gro on tso off; done
 	N $n ethtool -K vif1.0 gro on
@@ -84,13 +93,19 @@ A link delete dev lA
 B link delete dev lB
 N A ip link set lA nomaster
 N B ip link set lB nomaster
-geneve_up p2p
+p2p_up
 on_bridge pA pB
-measure geneve-plain
+measure geneve-fixed
 N A ip link del pA
 N B ip link del pB
-geneve_up external
+external_up
 on_bridge gA gB
+metadata add
+measure geneve-external
+metadata del
+for n in A B; do
+	N $n "$TOOL" link add dev g$n carrier geneve remote "$(other $n)" vni 5
+done
 measure geneve-stamped
 for event in /sys/kernel/tracing/events/tlckpt/*/enable; do echo 1 >"$event"; done
 measure geneve-stamped-traced
