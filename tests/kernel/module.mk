@@ -58,9 +58,11 @@ $(addprefix test-kernel-,$(kernel-releases)): test-kernel-%: $(kernel-dir)/%/tlc
 	$(call kernel-run,$*,$(O)/results/test-kernel.tap,--time 1500 \
 		--kernel /boot/vmlinuz-$* --append switches=$(call switch-of,$*))
 
+# TESTS=traffic,unload: these scripts only.
 test-kernel-debug: $(kernel-dir)/debug/tlckpt.ko $(kernel-dir)/debug/initrd.gz $(kernel-tools)
 	@rm -f $(O)/results/$@.tap
-	$(call kernel-run,debug,$(O)/results/$@.tap,--memory 1536 --time 7200 --kernel $$(tests/kernel/debug-kernel)/bzImage)
+	$(call kernel-run,debug,$(O)/results/$@.tap,--memory 1536 --time 7200 --kernel $$(tests/kernel/debug-kernel)/bzImage \
+		--append "octets=1000000 $(addprefix tests=,$(TESTS))")
 
 # Instructions per frame, by a machine that counts them; on the oldest kernel.
 .PHONY: bench-kernel

@@ -31,15 +31,17 @@ check "ping stamped" N a1 ping -c2 -W2 10.0.0.11
 check "frames were stamped" [ "$(value A link tx-stamped)" -ge 2 ]
 check "frames were delivered" [ "$(value B link rx-delivered)" -ge 2 ]
 # Frames within the node never get near the link: an independent listener says so.
-spawn A tcpdump -Z root -i lA -w /tmp/wire.pcap 2>/dev/null
+# It writes each frame as it comes: what is still in its buffer when it ends is lost.
+spawn A tcpdump -Z root --immediate-mode -U -i lA -w /tmp/wire.pcap 2>/dev/null
 listener=$!
-sleep 1
+eventually "who listens to the link" test -s /tmp/wire.pcap
 check "ping within the node" N a1 ping -c2 -W2 10.0.0.2
 check "ping to the other" N a1 ping -c2 -W2 10.0.0.11
+on_wire() { tcpdump -Z root -nr /tmp/wire.pcap "ether src 00:16:3e:00:00:01 and $1" 2>/dev/null | wc -l; }
+both_on_wire() { test "$(on_wire 'ether dst 00:16:3e:00:00:0b')" -ge 2; }
+eventually "hears the latter" both_on_wire
 kill $listener
 wait $listener
-on_wire() { tcpdump -Z root -nr /tmp/wire.pcap "ether src 00:16:3e:00:00:01 and $1" 2>/dev/null | wc -l; }
-check "the latter on the link" [ "$(on_wire 'ether dst 00:16:3e:00:00:0b')" -ge 2 ]
 check "the former not" [ "$(on_wire 'ether dst 00:16:3e:00:00:02')" = 0 ]
 
 refused "a cut is not due" "." A step cut

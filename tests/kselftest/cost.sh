@@ -30,6 +30,7 @@ measure() {
 			esac
 		done
 		echo "cost $1 $kind $cost"
+		check "$1: $kind is measured" [ "${cost:-0}" != 0 ]
 	done
 }
 on_bridge() { # DEVICE_OF_A DEVICE_OF_B
@@ -109,4 +110,9 @@ done
 measure geneve-stamped
 for event in /sys/kernel/tracing/events/tlckpt/*/enable; do echo 1 >"$event"; done
 measure geneve-stamped-traced
+# What memory and slabs have become meanwhile costs a stream as much as the module does.
+for n in A B; do N $n ip link del g$n; done
+on_bridge lA lB
+rmmod tlckpt
+measure plain-again
 finish

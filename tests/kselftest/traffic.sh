@@ -144,13 +144,15 @@ arrived() { # NAME PID: the receiver has all; if not, what it says, and its IP l
 	[ $status = 0 ] && return
 	cat /tmp/flow.$1 /tmp/flow.$1.sender
 	# The first frames of a flow go through OVS's daemon, and those behind may overtake
-	# them: no order is promised there. The bridge and hold.sh judge it.
-	[ $switch = ovs ] && [ $status = 3 ] && return
+	# them: no order is promised there; nor by veth's NAPI, which polls on one CPU and then
+	# on another, when polls last long. The bridge and hold.sh judge it.
+	[ $switch$FLOW_SLOW != bridge ] && [ $status = 3 ] && return
 	for g in a1 b1; do N $g grep -E '^(Ip|Udp): ' /proc/net/snmp; done
+	# Who dropped it: the module's counters, the devices'.
+	for n in A B; do N $n "$TOOL" -s link && N $n ip -s link; done
 	return 1
 }
-flows() { # all at once, both ways
-	receivers='' senders=''
+datagrams() {
 	flow UDP-small b1 'recv 5001 200 9' a1 'send 10.0.0.11 5001 200 60 300'
 	flow UDP-small-back a1 'recv 5001 200 9' b1 'send 10.0.0.1 5001 200 60 300'
 	flow UDP-large,fragments b1 'recv 5002 40 9' a1 'send 10.0.0.11 5002 40 5000 2000'
@@ -159,15 +161,27 @@ flows() { # all at once, both ways
 	flow IPv6-UDP-fragments-back a1 'recv 5003 40 9' b1 'send fd00::1 5003 40 3000 1000'
 	flow multicast b1 'recv 5004 40 9 239.1.1.1' a1 'send 239.1.1.1 5004 40 500 1000'
 	flow VLAN-UDP b1 'recv 5005 40 9' a1 'send 10.0.10.11 5005 40 1472 1000'
+	flow within-the-node a2 'recv 5001 40 9' a1 'send 10.0.0.2 5001 40 500 1000'
+}
+streams() {
 	flow TCP-bulk b1 "serve 6001 $octets" a1 "bulk 10.0.0.11 6001 $octets"
 	flow IPv6-TCP-bulk a1 "serve 6002 $octets" b1 "bulk fd00::1 6002 $octets"
 	flow VLAN-TCP-bulk b1 "serve 6003 $octets" a1 "bulk 10.0.10.11 6003 $octets"
-	flow within-the-node a2 'recv 5001 40 9' a1 'send 10.0.0.2 5001 40 500 1000'
+}
+run_flows() { # WHAT
 	sleep 1
 	eval "$senders"
 	for receiver in $receivers; do
 		check "$1: ${receiver%:*}" arrived ${receiver%:*} ${receiver#*:}
 	done
+	receivers='' senders=''
+}
+flows() { # all at once, both ways
+	datagrams
+	# A device's ring of 256 frames is full soon where streams are faster than polls.
+	[ -z "$FLOW_SLOW" ] || run_flows "$1"
+	streams
+	run_flows "$1"
 }
 
 for switch in ${SWITCHES:-bridge ovs}; do
