@@ -172,6 +172,25 @@ bool set_guests(const toml::node &node, Config &config) {
     return true;
 }
 
+bool device_name(std::string_view value) {
+    return !value.empty() && value.find('/') == value.npos;
+}
+
+bool set_excluded(const toml::node &node, Config &config) {
+    config.disks_exclude.clear();
+    const toml::array *list = node.as_array();
+    if (!list)
+        return false;
+    for (const toml::node &item : *list) {
+        auto value = item.value_exact<std::string>();
+        const auto slash = value ? value->find('/') : std::string::npos;
+        if (slash == std::string::npos || slash == 0 || slash + 1 == value->size())
+            return false;
+        config.disks_exclude.push_back(*value);
+    }
+    return true;
+}
+
 const std::vector<Key> &keys() {
     static constexpr const char *path_rule = "an absolute path";
     static const std::vector<Key> all = {
@@ -197,6 +216,12 @@ const std::vector<Key> &keys() {
         early("early.round_min_ms", &EarlyWriteOptions::round_min, 1, 60000),
         early("early.round_max_ms", &EarlyWriteOptions::round_max, 1, 600000),
         {"early.write_budget", "a number from 1 to 100", set_write_budget},
+        {"disks.exclude", "a list of \"GUEST/DISK\", as \"web1/xvdb\"", set_excluded},
+        text("disks.pool", &Config::disks_pool, "the name of a thin pool's device", device_name),
+        text("disks.directory", &Config::disks_directory, path_rule, absolute_path),
+        integer("disks.held", &Config::disks_held, 1, 1000),
+        integer("disks.warn_percent", &Config::disks_warn_percent, 1, 100),
+        integer("disks.refuse_percent", &Config::disks_refuse_percent, 1, 100),
         cluster("cluster.node_id", &ClusterConfig::node_id, 1, 65535),
         cluster("cluster.id", &ClusterConfig::id, 0, 4294967295),
         cluster("cluster.key_file", &ClusterConfig::key_file, path_rule, absolute_path),

@@ -54,6 +54,12 @@ struct Config {
 
     EarlyWriteOptions early;
 
+    std::vector<std::string> disks_exclude; // "guest/xvdb": left out of checkpoints
+    std::string disks_pool;                 // for restored disks whose own pool is not here
+    std::string disks_directory;            // the same for qcow2 files
+    std::uint64_t disks_held = 2;           // snapshots of a disk that stay in its pool
+    std::uint64_t disks_warn_percent = 80, disks_refuse_percent = 95;
+
     ClusterConfig cluster;
 
     // The test backend: guests inside the daemon.

@@ -163,11 +163,17 @@ void ControlServer::request(std::uint64_t id, std::string line, Fd passed) {
     handler->second(std::move(call));
 }
 
-void ControlServer::run(std::shared_ptr<Call> call, std::function<Reply(Call &)> work) {
+void ControlServer::run(std::shared_ptr<Call> call, std::function<Reply(Call &)> work,
+                        std::function<Reply(Reply)> finish) {
     std::uint64_t id = next_id_++;
-    threads_[id] = std::thread([this, id, call = std::move(call), work = std::move(work)] {
-        call->answer(work(*call));
-        loop_.post([this, id] {
+    threads_[id] = std::thread([this, id, call = std::move(call), work = std::move(work),
+                                finish = std::move(finish)] {
+        Reply reply = work(*call);
+        if (!finish)
+            call->answer(reply);
+        loop_.post([this, id, call, finish, reply] {
+            if (finish)
+                call->answer(finish(reply));
             auto thread = threads_.find(id);
             thread->second.join();
             threads_.erase(thread);

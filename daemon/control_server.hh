@@ -77,8 +77,10 @@ class ControlServer {
 
     // Calls `handler` on the control thread for requests of this verb.
     void handle(const std::string &verb, Handler handler) { handlers_[verb] = std::move(handler); }
-    // For a handler: answers with what `work` returns, on a thread of its own.
-    void run(std::shared_ptr<Call> call, std::function<Reply(Call &)> work);
+    // For a handler: answers with what `work` returns, on a thread of its own. `finish`,
+    // if any, has the last word, on the control thread.
+    void run(std::shared_ptr<Call> call, std::function<Reply(Call &)> work,
+             std::function<Reply(Reply)> finish = {});
 
   private:
     friend class Call;

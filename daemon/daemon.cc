@@ -7,6 +7,7 @@
 
 #include "daemon/control/version.hh"
 #include "daemon/control_server.hh"
+#include "daemon/disk_settings.hh"
 #include "daemon/event_loop.hh"
 #include "daemon/node_level.hh"
 #include "daemon/node_state.hh"
@@ -14,6 +15,9 @@
 #include "daemon/requests.hh"
 #include "daemon/run_lock.hh"
 #include "daemon/system/system_level.hh"
+#include "libckpt/disk/disk_providers.hh"
+#include "libckpt/disk/qcow2_provider.hh"
+#include "libckpt/disk/thin_provider.hh"
 #include "libckpt/node/resume_guard.hh"
 #include "libckpt/vm/xen_backend.hh"
 
@@ -60,6 +64,20 @@ Result<std::unique_ptr<PageArena>> make_arena(const Config &config, Logger &logg
     return arena;
 }
 
+Result<std::unique_ptr<DiskProvider>> open_disks(const Config &config, Logger &logger) {
+    if (config.backend != "xen")
+        return nullptr;
+    const RoomLimits room{static_cast<unsigned>(config.disks_warn_percent),
+                          static_cast<unsigned>(config.disks_refuse_percent)};
+    auto thin = CKPT_TRY(open_thin_provider({.state_directory = config.state_directory,
+                                             .pool = config.disks_pool,
+                                             .held = static_cast<unsigned>(config.disks_held),
+                                             .room = room},
+                                            logger));
+    return join_providers(std::move(thin),
+                          open_qcow2_provider({config.disks_directory, room}, logger));
+}
+
 Result<std::unique_ptr<PageStore>> open_store(const Config &config, PageArena &arena,
                                               Logger &logger,
                                               std::optional<std::uint32_t> incarnation) {
@@ -95,15 +113,18 @@ Status run_daemon(const Config &config, Logger &logger) {
     auto backend = CKPT_TRY(open_backend(config));
     auto state = CKPT_TRY(NodeState::load(config.state_directory));
     auto arena = CKPT_TRY(make_arena(config, logger));
+    auto disks = CKPT_TRY(open_disks(config, logger));
     std::unique_ptr<SystemLevel> system;
     if (config.cluster.node_id)
-        system = CKPT_TRY(SystemLevel::create({*loop, logger, config}));
+        system = CKPT_TRY(SystemLevel::create({*loop, logger, config, disks.get()}));
     auto store = CKPT_TRY(open_store(config, *arena, logger,
                                      system ? system->store_incarnation() : std::nullopt));
     auto node = CKPT_TRY(NodeLevel::create(
-        {*loop, logger, *backend, *store, *arena, state, guard.get(), config, system.get()}));
+        {*loop, logger, *backend, *store, *arena, state, guard.get(), config, system.get(),
+         disk_settings(config, disks.get())}));
     auto server = CKPT_TRY(ControlServer::create(*loop, logger, config.socket));
-    handle_requests(*server, {*node, *store, *backend, config, wall_clock_ns(), system.get()});
+    handle_requests(*server, {*node, *store, *backend, config, wall_clock_ns(), system.get(),
+                              disks.get()});
     if (system)
         CKPT_CHECK(system->start(*node, *store));
 

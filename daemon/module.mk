@@ -2,16 +2,17 @@
 # The daemon and its control tool. The tool shares the control protocol with
 # the daemon and nothing else.
 control-srcs := $(sort $(wildcard daemon/control/*.cc))
+doctor-srcs  := $(sort $(wildcard daemon/doctor/*.cc))
 kmod-srcs    := $(sort $(wildcard daemon/kmod/*.cc))
 cluster-srcs := $(sort $(wildcard daemon/cluster/*.cc))
 system-srcs  := $(sort $(wildcard daemon/system/*.cc))
-daemon-srcs  := $(sort $(wildcard daemon/*.cc)) $(control-srcs) $(cluster-srcs) $(system-srcs) $(kmod-srcs)
+daemon-srcs  := $(sort $(wildcard daemon/*.cc)) $(control-srcs) $(cluster-srcs) $(system-srcs) $(doctor-srcs) $(kmod-srcs)
 
 kmod-libs    := -lnl-genl-3 -lnl-3
 $(call objs,rel,$(kmod-srcs)) $(call objs,asan,$(kmod-srcs)): CPPFLAGS += -isystem /usr/include/libnl3
-cli-srcs     := $(sort $(wildcard daemon/cli/*.cc)) $(control-srcs) $(kmod-srcs)
+cli-srcs     := $(sort $(wildcard daemon/cli/*.cc)) $(control-srcs) $(doctor-srcs) $(kmod-srcs)
 # What the unit tests link.
-daemon-unit-srcs := $(addprefix daemon/,config.cc node_state.cc retention.cc) \
+daemon-unit-srcs := $(addprefix daemon/,config.cc node_state.cc put_back.cc retention.cc xl.cc) \
 	$(filter-out daemon/cli/main.cc,$(cli-srcs))
 
 PROGS += tlckptctl tlckptd

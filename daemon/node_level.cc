@@ -27,8 +27,9 @@ bool guests_may_be_suspended(NodeStep step) {
 }
 
 NodeOptions node_options(const Config &config, NodeIndexes start, std::uint32_t incarnation,
-                         ResumeGuard *guard) {
+                         ResumeGuard *guard, const DiskSettings &disks) {
     NodeOptions options;
+    options.disks = disks;
     options.guard = guard;
     options.node = config.node;
     options.incarnation = incarnation;
@@ -79,7 +80,8 @@ Status NodeLevel::run(NodeIndexes indexes, std::uint32_t incarnation, bool at_re
     at_rest_ = at_rest;
     node_ = CKPT_TRY(
         NodeCheckpointer::create(parts_.backend, parts_.store, parts_.arena, *this, parts_.logger,
-                                 node_options(parts_.config, indexes, incarnation, parts_.guard)));
+                                 node_options(parts_.config, indexes, incarnation, parts_.guard,
+                                              parts_.disks)));
     node_source_ = CKPT_TRY(parts_.loop.add_fd(node_->event_fd(), EPOLLIN,
                                                [this](std::uint32_t) { node_->dispatch(); }));
     look_for_guests();
@@ -174,8 +176,9 @@ void NodeLevel::look_for_guests() {
         if (known == handled.end()) {
             if (wanted(guest))
                 protect(guest);
-        } else if (known->second != guest.domid) {
-            // Started or restored anew before its end was noticed.
+        } else if (known->second != guest.domid || known_[guest.uuid].disks != guest.disks) {
+            // Started or restored anew before its end was noticed; or its disks
+            // are others now, and it begins again with them.
             if (auto done = node_->unprotect(guest.uuid); !done)
                 parts_.logger.debug("guest {}: {}", guest.name, done.error().message());
         }
@@ -222,6 +225,7 @@ void NodeLevel::protect(const GuestInfo &guest) {
         return;
     }
     remember_refusal(guest, "");
+    known_[guest.uuid].disks = guest.disks;
     parts_.logger.info("guest {} (domain {}, {}): protected, first capture begins", guest.name,
                        guest.domid, to_string(guest.kind));
 }
@@ -348,6 +352,20 @@ Result<Sn> NodeLevel::cut(Sn sn) { return parts_.steps ? parts_.steps->cut(sn) :
 
 Result<Sn> NodeLevel::captured(Sn sn, Sn prev) {
     return parts_.steps ? parts_.steps->captured(sn) : prev;
+}
+
+std::vector<std::uint32_t> NodeLevel::groups() const {
+    return parts_.steps ? parts_.steps->groups() : std::vector<std::uint32_t>();
+}
+
+// Not while one is there that is not protected for some other reason.
+bool NodeLevel::records_end() const {
+    if (!parts_.steps || !parts_.steps->records_end())
+        return false;
+    auto found = parts_.backend.list();
+    return found && std::ranges::none_of(*found, [&](const GuestInfo &guest) {
+        return guest.state != RunState::dying && wanted(guest);
+    });
 }
 
 void NodeLevel::open_intake(Sn) {

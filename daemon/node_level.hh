@@ -35,6 +35,7 @@ class NodeLevel final : private NodeObserver {
         ResumeGuard *guard; // none: nullptr
         const Config &config;
         NodeSteps *steps; // null: a node alone
+        DiskSettings disks;
     };
 
     // Resumes what an earlier run left suspended, then starts to protect.
@@ -77,6 +78,7 @@ class NodeLevel final : private NodeObserver {
     // What is remembered of a guest beside the library's own status.
     struct Known {
         std::string refusal;
+        std::vector<DiskInfo> disks; // as it was protected
         control::Guest last; // only its last_... members are used
     };
     struct Waiter {
@@ -102,6 +104,8 @@ class NodeLevel final : private NodeObserver {
     Status close_intake(Sn sn) override;
     Result<Sn> cut(Sn sn) override;
     Result<Sn> captured(Sn sn, Sn prev) override;
+    std::vector<std::uint32_t> groups() const override;
+    bool records_end() const override;
     void open_intake(Sn sn) override;
     void durable(const Manifest &manifest) override;
     void failed(Sn sn, const Error &error, bool will_retry) override;

@@ -24,6 +24,10 @@ class NodeSteps {
     // The attempt is over, well or not; the guests run.
     virtual void ended() = 0;
 
+    // As NodeObserver's; records_end(): of the guests that the newest checkpoint has.
+    virtual std::vector<std::uint32_t> groups() const = 0;
+    virtual bool records_end() const = 0;
+
     // The oldest checkpoint that recovery may need (R13); 0: all.
     virtual Sn keep_from() const = 0;
     // A guest that is about to be protected. An error: not here, and why.

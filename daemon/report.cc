@@ -29,7 +29,24 @@ control::GuestPart report(const GuestEntry &entry) {
             .early_pages = entry.nr_early,
             .paused_pages = entry.nr_paused,
             .bytes_written = entry.bytes_written,
-            .times = report(entry.times)};
+            .times = report(entry.times),
+            .disks = {}};
+}
+
+control::DiskPart report(const DiskEntry &entry) {
+    return {.name = entry.name,
+            .target = entry.target,
+            .kind = entry.kind == DiskKind::captured    ? "captured"
+                    : entry.kind == DiskKind::read_only ? "read-only"
+                                                        : "excluded",
+            .full = entry.full,
+            .bytes = entry.bytes,
+            .new_blocks = entry.nr_new,
+            .zero_blocks = entry.nr_zero,
+            .discarded_blocks = entry.nr_discarded,
+            .bytes_changed = entry.bytes_changed,
+            .bytes_written = entry.bytes_written,
+            .snapshot_ns = entry.snapshot_ns};
 }
 
 } // namespace
@@ -102,8 +119,12 @@ control::Checkpoint report(const Manifest &manifest) {
                                    .times = report(manifest.times),
                                    .guests = {},
                                    .damage = manifest.damage};
-    for (const GuestEntry &entry : manifest.guests)
+    for (const GuestEntry &entry : manifest.guests) {
         checkpoint.guests.push_back(report(entry));
+        for (const DiskEntry &disk : manifest.disks)
+            if (disk.guest == entry.uuid)
+                checkpoint.guests.back().disks.push_back(report(disk));
+    }
     std::ranges::sort(checkpoint.guests, {}, &control::GuestPart::name);
     return checkpoint;
 }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "daemon/control/version.hh"
+#include "daemon/pre_flight.hh"
 #include "daemon/report.hh"
 #include "daemon/restore.hh"
 
@@ -80,11 +81,20 @@ Reply list(PageStore &store, const control::ListRequest &request) {
     return Json(reply);
 }
 
-Reply show(PageStore &store, Sn sn) {
+Reply show(PageStore &store, const Config &config, Sn sn) {
     auto manifest = store.manifest(sn);
-    if (manifest)
-        return Json(report(*manifest));
-    return manifest.error().is(ENOENT) ? refuse_sn(store, sn) : refuse(manifest.error());
+    if (!manifest)
+        return manifest.error().is(ENOENT) ? refuse_sn(store, sn) : refuse(manifest.error());
+    auto com = read_channel(config.store_directory, config.node, sn);
+    if (!com)
+        return refuse(com.error());
+    control::Checkpoint checkpoint = report(*manifest);
+    for (const ChannelFrame &frame : *com) {
+        checkpoint.com_frames++;
+        checkpoint.com_local += frame.peer == 0;
+        checkpoint.com_bytes += frame.bytes.size();
+    }
+    return Json(checkpoint);
 }
 
 Reply verify(PageStore &store, Call &call) {
@@ -144,12 +154,14 @@ void handle_requests(ControlServer &server, const RequestContext &context) {
         if (auto request = arguments<control::ListRequest>(*call))
             server.run(std::move(call), [&store, request](Call &) { return list(store, *request); });
     });
-    server.handle(control::kShow, [&server, &store](CallPtr call) {
+    server.handle(control::kShow, [&server, context](CallPtr call) {
         if (auto request = arguments<control::ShowRequest>(*call))
-            server.run(std::move(call),
-                       [&store, request](Call &) { return show(store, request->sn); });
+            server.run(std::move(call), [context, request](Call &) {
+                return show(context.store, context.config, request->sn);
+            });
     });
     handle_restore(server, context);
+    handle_doctor(server, context);
     server.handle(control::kPlan,
                   [context](CallPtr call) { recovery(context, std::move(call), false); });
     server.handle(control::kRecover,

@@ -20,6 +20,7 @@ struct RequestContext {
     const Config &config;
     std::uint64_t started_wall_ns;
     SystemLevel *system; // null: a node alone
+    DiskProvider *disks; // null: none
 };
 
 // The request's arguments as a T; else the refusal is answered.

@@ -2,4 +2,4 @@
 # The checkpoint library: knows nothing of daemon, netlink or etcd.
 libckpt-srcs := $(sort $(wildcard libckpt/*/*.cc libckpt/*/*.c kmod/core/*.c))
 libckpt-libs := -luring -lisal -lfmt -lxenctrl -lxenguest -lxenforeignmemory -lxenevtchn -lxenstore \
-                -lxendevicemodel -lxencall
+                -lxendevicemodel -lxencall -ldevmapper -lnbd

@@ -118,13 +118,31 @@ class Guest:
         self.name, self.state, self.runs = "", None, []
 
 
+class Disk:
+    """A disk of a guest in one manifest; captured, it has an image as a guest has."""
+
+    KINDS = {1: "captured", 2: "read-only", 3: "excluded"}
+
+    def __init__(self, body, where):
+        self.uuid, self.guest = uuid_text(body[:16]), uuid_text(body[16:32])
+        if body[32] not in self.KINDS:
+            raise Damaged(f"{where}: a disk of kind {body[32]}")
+        self.kind, self.full = self.KINDS[body[32]], body[33] == 1
+        names = ("bytes", "nr_new", "nr_zero", "nr_discarded", "bytes_changed", "bytes_written", "snapshot_ns")
+        for name, value in zip(names, struct.unpack_from("<7Q", body, 40)):
+            setattr(self, name, value)
+        self.pfn_limit = (self.bytes + BLOCK - 1) // BLOCK
+        self.name, self.target, self.source, self.state, self.runs = "", "", "", None, []
+
+
 class Manifest:
     def __init__(self, path):
         with open(path, "rb") as stream:
             data = stream.read()
         check_head(data, 0x464D4354, path)
         self.node = self.producer = self.platform = ""
-        self.guests, self.sn = [], 0
+        self.groups = []
+        self.guests, self.disks, self.sn = [], [], 0
         at = HEAD.size
         while True:
             if at + 8 > len(data):
@@ -151,20 +169,34 @@ class Manifest:
             self.producer = body.decode()
         elif kind == 4:
             self.platform = body.decode()
+        elif kind == 5:
+            self.groups = [group for group, in struct.iter_unpack("<I", body)]
         elif kind == 16:
+            if self.disks:
+                raise Damaged(f"{where}: a guest behind a disk")
             self.guests.append(Guest(body))
-        elif kind in (17, 18, 19):
-            if not self.guests:
-                raise Damaged(f"{where}: no guest that it is of")
-            guest = self.guests[-1]
-            if kind == 17:
-                guest.name = body.decode()
-            elif kind == 18:
-                guest.state = struct.unpack_from("<III", body)
-            else:
-                guest.runs = [(run, count) for run, _, count in struct.iter_unpack("<IIQ", body)]
+        elif kind == 32:
+            self.disks.append(Disk(body, where))
+        elif kind in (17, 18, 19, 33, 34):
+            self.take_of_image(kind, body, where)
         elif not kind & 0x80000000:
             raise Damaged(f"{where}: type {kind} is unknown to this program")
+
+
+    def take_of_image(self, kind, body, where):
+        """Items of the guest or disk before."""
+        before = self.disks or (self.guests if kind < 32 else [])
+        if not before:
+            raise Damaged(f"{where}: nothing that it is of")
+        if kind == 18:
+            before[-1].state = struct.unpack_from("<III", body)
+        elif kind == 19:
+            before[-1].runs = [(run, count) for run, _, count in struct.iter_unpack("<IIQ", body)]
+        else:
+            setattr(before[-1], {17: "name", 33: "target", 34: "source"}[kind], body.decode())
+
+    def images(self):
+        return self.guests + [disk for disk in self.disks if disk.kind == "captured"]
 
 
 class Store:
@@ -303,6 +335,12 @@ def do_list(store, _):
                     f"guest {guest.uuid} {guest.name} {'full' if guest.full else 'increment'} "
                     f"new {guest.nr_new} zero {guest.nr_zero} runs {len(guest.runs)}"
                 )
+            for disk in manifest.disks:
+                print(
+                    f"{node} sn {manifest.sn} disk {disk.uuid} {disk.name} of {disk.guest} {disk.kind} "
+                    f"{'full' if disk.full else 'increment'} bytes {disk.bytes} new {disk.nr_new} "
+                    f"zero {disk.nr_zero} discarded {disk.nr_discarded} target {disk.target}"
+                )
     for node, sn, what in damages:
         print(f"{node} sn {sn} damaged: {what}")
     return 1 if damages else 0
@@ -312,7 +350,7 @@ def do_verify(store, _):
     damages, images = [], 0
     for node in store.nodes():
         for manifest in store.manifests(node, damages):
-            for guest in manifest.guests:
+            for guest in manifest.images():
                 try:
                     image = Image(store, guest)
                     for _ in image.stored():
@@ -332,7 +370,7 @@ def find_guest(store, sn, uuid):
         guest
         for node in store.nodes()
         if sn in store.indexes(node)
-        for guest in store.manifest(node, sn).guests
+        for guest in store.manifest(node, sn).images()
         if guest.uuid == uuid
     ]
     if not found:
@@ -368,7 +406,7 @@ def main():
     for name, run, what in (
         ("list", do_list, "what checkpoints there are"),
         ("verify", do_verify, "read and check all of them"),
-        ("extract", do_extract, "one guest's image at one index"),
+        ("extract", do_extract, "one guest's or disk's image at one index"),
     ):
         command = commands.add_parser(name, help=what)
         command.add_argument("store", metavar="STORE")

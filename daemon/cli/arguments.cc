@@ -173,7 +173,7 @@ void print_usage(std::ostream &out, std::span<const Command> commands) {
         if (*command.usage)
             out << fmt::format("  {:<44} {}\n", command.usage, command.help);
     out << "\nWords may be shortened: \"tlckptctl ch --w\". Exit codes: 0 done, 1 refused or "
-           "failed,\n2 the daemon can't be reached, 255 wrong usage.\n";
+           "failed,\n2 the daemon can't be reached, 255 wrong usage; doctor: 1 refused, 3 warnings only.\n";
 }
 
 } // namespace ckpt::cli

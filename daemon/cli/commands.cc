@@ -124,6 +124,8 @@ constexpr Command kCommands[] = {
      control::kGuests, parse_nothing, render_as<control::GuestsReply, render_guests>},
     {"checkpoint", "", "checkpoint [ --wait ]", "take one now; --wait: until it is durable",
      control::kCheckpoint, parse_checkpoint, render_checkpoint},
+    {"doctor", "", "doctor", "what would be captured and what not, and what to do about it",
+     control::kDoctor, parse_nothing, render_as<control::DoctorReply, render_doctor>},
     {"list", "", "list [ --last N ]", "durable checkpoints", control::kList, parse_list,
      render_as<control::ListReply, render_list>},
     {"show", "", "show SN", "one checkpoint: its guests, stages and sizes", control::kShow,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // tlckptctl: exit 0 done, 1 the daemon refused or failed, 2 it could not be
-// reached, 255 wrong usage (as iproute2).
+// reached, 255 wrong usage (as iproute2); 3: doctor has warnings only.
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -17,6 +17,7 @@
 #include "daemon/cli/progress_line.hh"
 #include "daemon/cli/render.hh"
 #include "daemon/control/version.hh"
+#include "daemon/doctor/host.hh"
 
 using namespace ckpt;
 
@@ -51,6 +52,15 @@ int run_kernel(const cli::Invocation &invocation) {
     return print_reply(invocation, *reply);
 }
 
+// The host can be looked at without the daemon, too.
+int doctor_alone(const cli::Invocation &invocation, const std::string &why) {
+    control::DoctorReply reply{control::kRefuse, doctor::examine_host({})};
+    reply.findings.push_back({control::kNodeItself, "tlckptd", control::kRefuse, why,
+                              "start tlckptd; guests and store are looked at by it"});
+    print_reply(invocation, reply);
+    return kNoDaemon;
+}
+
 int run(const cli::Invocation &invocation) {
     const std::string_view request = invocation.command->request;
     if (request == "kernel:monitor")
@@ -69,6 +79,8 @@ int run(const cli::Invocation &invocation) {
                           file ? file->fd() : -1,
                           [&](const control::Progress &progress) { line.show(progress); });
     line.clear();
+    if (!reply && !reply.error().daemon_said_so && request == control::kDoctor)
+        return doctor_alone(invocation, reply.error().message);
     if (!reply)
         return error(reply.error().daemon_said_so ? kFailed : kNoDaemon, reply.error().message);
     if (file)

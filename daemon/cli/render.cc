@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <numeric>
 #include <ostream>
 
 #include <fmt/format.h>
@@ -44,10 +45,23 @@ void render_guest(const Guest &guest, std::ostream &out) {
               time_text(guest.last_wall_ns), duration_text(guest.last_stopped_ns));
 }
 
+void render_disk(const DiskPart &disk, std::ostream &out) {
+    print(out, "    disk {}  {}  {}", disk.name, disk.target, disk.kind);
+    if (disk.kind == "captured")
+        print(out, "  {}  {}\n        new {} (zero {}, discarded {})  changed {}  written {}  T_d {}",
+              size_text(disk.bytes), disk.full ? "full" : "increment", disk.new_blocks,
+              disk.zero_blocks, disk.discarded_blocks, size_text(disk.bytes_changed),
+              size_text(disk.bytes_written), duration_text(disk.snapshot_ns));
+    print(out, "\n");
+}
+
 std::uint64_t bytes_of(const Checkpoint &checkpoint) {
     std::uint64_t bytes = 0;
     for (const GuestPart &guest : checkpoint.guests)
-        bytes += guest.bytes_written;
+        bytes += std::accumulate(guest.disks.begin(), guest.disks.end(), guest.bytes_written,
+                                 [](std::uint64_t sum, const DiskPart &disk) {
+                                     return sum + disk.bytes_written;
+                                 });
     return bytes;
 }
 
@@ -156,6 +170,9 @@ int render_show(const Checkpoint &reply, std::ostream &out) {
     print(out, "    cut {}  durable after {}  skew {}\n", time_text(reply.cut_wall_ns),
           duration_text(reply.durable_ns), duration_text(reply.skew_ns));
     print(out, "    {}\n", stages_text(reply.times));
+    if (reply.com_frames)
+        print(out, "    com {} frame(s) in transit, {}; {} of them within the node\n",
+              reply.com_frames, size_text(reply.com_bytes), reply.com_local);
     for (const GuestPart &guest : reply.guests) {
         print(out, "guest {}  {}  {}  {}  {}\n", guest.name, guest.uuid, guest.kind, guest.tracking,
               guest.full ? "full" : "increment");
@@ -163,13 +180,21 @@ int render_show(const Checkpoint &reply, std::ostream &out) {
               guest.new_pages, guest.zero_pages, guest.early_pages, guest.paused_pages,
               size_text(guest.bytes_written));
         print(out, "    {}\n", stages_text(guest.times));
+        for (const DiskPart &disk : guest.disks)
+            render_disk(disk, out);
     }
     return 0;
 }
 
 int render_restore(const RestoreReply &reply, std::ostream &out) {
-    for (const RestoredGuest &guest : reply.guests)
+    for (const RestoredGuest &guest : reply.guests) {
         print(out, "guest {} restored at {}: {}\n", guest.name, reply.sn, size_text(guest.bytes));
+        for (const std::string &disk : guest.disks)
+            print(out, "    disk {}\n", disk);
+    }
+    if (reply.replayed || reply.lost)
+        print(out, "{} frame(s) between them in transit replayed, {} lost\n", reply.replayed,
+              reply.lost);
     return 0;
 }
 

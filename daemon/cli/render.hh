@@ -23,6 +23,8 @@ int render_restore(const control::RestoreReply &reply, std::ostream &out);
 int render_verify(const control::VerifyReply &reply, std::ostream &out);
 int render_gc(const control::GcReply &reply, std::ostream &out);
 int render_cluster(const control::Cluster &cluster, std::ostream &out);
+// By the worst: 0 ok, 1 refuse, 3 warn.
+int render_doctor(const control::DoctorReply &reply, std::ostream &out);
 int render_plan(const control::PlanReply &reply, std::ostream &out);
 
 // "0", "850 us", "17.3 ms", "1.25 s".

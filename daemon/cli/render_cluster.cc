@@ -55,7 +55,9 @@ int render_cluster(const Cluster &cluster, std::ostream &out) {
 int render_plan(const PlanReply &reply, std::ostream &out) {
     print(out, "recovery {} from the loss of node(s) {}: line {}{}\n", reply.incarnation,
           reply.lost.empty() ? "none" : fmt::format("{}", fmt::join(reply.lost, " ")), reply.line,
-          reply.limiting ? fmt::format(", limited by node {}", reply.limiting) : "");
+          reply.limiting.empty()
+              ? ""
+              : fmt::format(", limited by the guests of node {}", reply.limiting));
     for (const PlannedGroup &group : reply.groups) {
         print(out, "guests of node {} ({}) on node {}: ", group.group, words(group.guests),
               group.node);
@@ -66,7 +68,7 @@ int render_plan(const PlanReply &reply, std::ostream &out) {
         else
             print(out, "as they are\n");
     }
-    for (std::uint64_t group : reply.unprotected)
+    for (const std::string &group : reply.unprotected)
         print(out, "guests of node {}: no checkpoint, gone\n", group);
     return 0;
 }

@@ -16,7 +16,7 @@ namespace {
 using Json = nlohmann::json;
 
 // gRPC's codes in an answer's body.
-constexpr int kNotFound = 5, kPermission = 7, kUnauthenticated = 16;
+constexpr int kInvalid = 3, kNotFound = 5, kPermission = 7, kUnauthenticated = 16;
 
 std::string base64(std::string_view bytes) {
     static constexpr char digits[] =
@@ -111,6 +111,12 @@ Etcd::KeyValue key_value(const Json &json) {
 
 std::uint64_t revision(const Json &answer) {
     return number<std::uint64_t>(member(answer, "header"), "revision");
+}
+
+// A token lives for minutes, and only as long as nobody changes users or roles.
+bool is_stale_token(int code, const std::string &text) {
+    return code == kUnauthenticated ||
+           (code == kInvalid && text.find("auth store is old") != std::string::npos);
 }
 
 int errno_of(CURLcode code) {
@@ -515,8 +521,7 @@ void Etcd::finished(std::uint64_t id, int curl_code) {
     std::string text = words.is_string() ? words.get<std::string>()
                                          : fmt::format("answered with HTTP status {}", status);
     int code = number<int>(answer, "code");
-    // A token lives for minutes: get another one, once.
-    if (code == kUnauthenticated && !options_.user.empty() && !transfer->reauthenticated) {
+    if (is_stale_token(code, text) && !options_.user.empty() && !transfer->reauthenticated) {
         transfer->reauthenticated = true;
         token_.clear();
         return authenticate(std::move(transfer));

@@ -8,7 +8,7 @@ namespace ckpt {
 using Json = nlohmann::json;
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Host, node, boot)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Capture, index, prev, incarnation, durable)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Capture, index, prev, incarnation, durable, empty)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PastRollback, incarnation, previous, k)
 NLOHMANN_JSON_SERIALIZE_ENUM(Stage, {{Stage::idle, "idle"},
                                      {Stage::gather, "gather"},
@@ -28,13 +28,13 @@ static void from_json(const Json &json, Place &place) {
 }
 
 static void to_json(Json &json, const GuestGroup &group) {
-    json = {{"node", group.node}, {"captures", group.captures}};
+    json = {{"group", group.id}, {"captures", group.captures}};
     if (group.present)
         json["present"] = *group.present;
 }
 
 static void from_json(const Json &json, GuestGroup &group) {
-    json.at("node").get_to(group.node);
+    json.at("group").get_to(group.id);
     json.at("captures").get_to(group.captures);
     if (json.contains("present"))
         group.present = json["present"].get<Sn>();

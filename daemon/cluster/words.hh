@@ -13,7 +13,7 @@
 namespace ckpt {
 
 // The version of these words and of what they mean; nodes of one cluster agree.
-inline constexpr unsigned kClusterProtocol = 1;
+inline constexpr unsigned kClusterProtocol = 2;
 
 // A node while its lease lives.
 struct NodeRecord {
@@ -36,12 +36,12 @@ struct Catalogue {
     Incarnation incarnation = 0;
     Sn sn = 0, captured = 0;
     // By group that the node runs, index rising.
-    std::map<NodeId, std::vector<CatalogueEntry>> groups;
+    std::map<GroupId, std::vector<CatalogueEntry>> groups;
 };
 
-// Which group a guest belongs to: the node where it began.
+// Which group a guest belongs to: that of the node where it began.
 struct GuestRecord {
-    NodeId group = 0;
+    GroupId group = 0;
     std::string name;
 };
 

@@ -25,6 +25,7 @@ inline constexpr const char *kVerify = "verify";         // -> VerifyReply
 inline constexpr const char *kGc = "gc";                 // GcRequest -> GcReply
 inline constexpr const char *kPlan = "plan";             // PlanRequest -> PlanReply
 inline constexpr const char *kRecover = "recover";       // -> Cluster
+inline constexpr const char *kDoctor = "doctor";         // -> DoctorReply
 
 struct Progress {
     std::string stage;
@@ -114,7 +115,8 @@ struct PlanRequest {
 
 // What becomes of the guests that began on one node.
 struct PlannedGroup {
-    std::uint64_t group = 0, node = 0; // where they run after it
+    std::string group;       // "2", or "2.1": of node 2, which joined anew in incarnation 1
+    std::uint64_t node = 0;  // where they run after it
     bool goes_back = false;            // else they keep their present state
     std::uint64_t checkpoint = 0;
     std::uint64_t lost_ns = 0;         // of their work, as of now
@@ -125,9 +127,9 @@ struct PlannedGroup {
 struct PlanReply {
     std::uint64_t incarnation = 0;
     std::uint64_t line = 0;
-    std::uint64_t limiting = 0; // the node without which the line could be newer; 0: none
+    std::string limiting; // the group without which the line could be newer; empty: none
     std::vector<std::uint64_t> lost;
-    std::vector<std::uint64_t> unprotected; // groups that have no checkpoint at all: gone
+    std::vector<std::string> unprotected; // groups that have no checkpoint at all: gone
     std::vector<PlannedGroup> groups;
 };
 
@@ -142,6 +144,21 @@ struct Times {
     std::uint64_t stopped_ns = 0; // suspended to resumed, as Dom0 sees it
 };
 
+// A disk in a checkpoint.
+struct DiskPart {
+    std::string name;   // the guest's: "xvda"
+    std::string target; // what it was in Dom0
+    std::string kind;   // captured, read-only, excluded
+    bool full = false;
+    std::uint64_t bytes = 0;            // its size
+    std::uint64_t new_blocks = 0;       // of 4096 bytes, stored for this checkpoint
+    std::uint64_t zero_blocks = 0;      // of these: all zero, stored without contents
+    std::uint64_t discarded_blocks = 0; // of these: given back by the guest
+    std::uint64_t bytes_changed = 0;    // as the pool tells, by its own, larger blocks
+    std::uint64_t bytes_written = 0;
+    std::uint64_t snapshot_ns = 0; // T_d
+};
+
 // One guest's part of a checkpoint.
 struct GuestPart {
     std::string uuid, name, kind, tracking;
@@ -153,6 +170,7 @@ struct GuestPart {
     std::uint64_t paused_pages = 0; // pages copied in the pause
     std::uint64_t bytes_written = 0;
     Times times;
+    std::vector<DiskPart> disks;
 };
 
 struct Checkpoint {
@@ -165,6 +183,9 @@ struct Checkpoint {
     std::uint64_t skew_ns = 0;    // first to last guest suspended
     Times times;
     std::vector<GuestPart> guests;
+    // com, of `show`: frames in transit at it that are kept, and those of them that are
+    // between guests of the node; bytes of all.
+    std::uint64_t com_frames = 0, com_local = 0, com_bytes = 0;
     std::string damage; // why it can't be read; then only sn is known
 };
 
@@ -198,11 +219,13 @@ struct RestoreRequest {
 struct RestoredGuest {
     std::string uuid, name;
     std::uint64_t bytes = 0; // of the stream
+    std::vector<std::string> disks; // "xvdb on /dev/mapper/..., from its snapshot"
 };
 
 struct RestoreReply {
     std::uint64_t sn = 0;
     std::vector<RestoredGuest> guests;
+    std::uint64_t replayed = 0, lost = 0; // frames between them that were in transit
 };
 
 struct Damage {
@@ -227,6 +250,26 @@ struct GcReply {
     std::uint64_t bytes_freed = 0, bytes_moved = 0;
 };
 
+// The verdicts of the pre-flight.
+inline constexpr const char *kOk = "ok";
+inline constexpr const char *kWarn = "warn";     // works, with a loss that is told
+inline constexpr const char *kRefuse = "refuse"; // does not work until it is changed
+// What Finding::of is for what concerns no single guest.
+inline constexpr const char *kNodeItself = "node";
+
+struct Finding {
+    std::string of;      // "node", or "guest NAME"
+    std::string subject; // "kernel", "store", "disk xvda"
+    std::string verdict;
+    std::string found;
+    std::string advice;  // what to do about it; empty: nothing
+};
+
+struct DoctorReply {
+    std::string verdict; // the worst of them
+    std::vector<Finding> findings;
+};
+
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, stage, done, total)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Guest, uuid, name, domid, kind, state, tracking, memory, vcpus,
                                    is_protected, refusal, primed, todo_pages, cached_pages, rounds,
@@ -246,20 +289,25 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PlanReply, incarnation, line, limiting, lost,
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GuestsReply, guests)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Times, suspend_ns, registers_ns, memory_ns, disk_ns, channel_ns,
                                    resume_ns, stopped_ns)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DiskPart, name, target, kind, full, bytes, new_blocks, zero_blocks,
+                                   discarded_blocks, bytes_changed, bytes_written, snapshot_ns)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GuestPart, uuid, name, kind, tracking, full, pages, new_pages, zero_pages,
-                                   early_pages, paused_pages, bytes_written, times)
+                                   early_pages, paused_pages, bytes_written, times, disks)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Checkpoint, sn, prev, node, incarnation, kind, cut_wall_ns,
-                                   durable_ns, skew_ns, times, guests, damage)
+                                   durable_ns, skew_ns, times, guests, com_frames, com_local, com_bytes,
+                                   damage)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CheckpointRequest, wait)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Requested, sn)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ListRequest, last)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ListReply, checkpoints)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ShowRequest, sn)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RestoreRequest, sn, guest, to_file)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RestoredGuest, uuid, name, bytes)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RestoreReply, sn, guests)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RestoredGuest, uuid, name, bytes, disks)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RestoreReply, sn, guests, replayed, lost)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Damage, file, offset, what, checkpoints)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VerifyReply, bytes, records, checkpoints, damages)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Finding, of, subject, verdict, found, advice)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DoctorReply, verdict, findings)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GcRequest, dry_run)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GcReply, dry_run, dropped, bytes_freed, bytes_moved)
 

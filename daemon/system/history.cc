@@ -2,10 +2,9 @@
 #include "daemon/system/history.hh"
 
 #include <algorithm>
-#include <set>
 
+#include "daemon/put_back.hh"
 #include "daemon/xl.hh"
-#include "libckpt/restore/restore_stream.hh"
 
 namespace ckpt {
 
@@ -19,55 +18,43 @@ Result<std::unique_ptr<PageStore>> open_part(const StoreView &view, const std::s
     return PageStore::open(options);
 }
 
-CatalogueEntry entry_of(const Manifest &manifest, NodeId group, const StoreView &view,
-                        NodeId node) {
-    CatalogueEntry entry{{manifest.sn, manifest.prev, manifest.incarnation, true},
-                         manifest.cut_wall_ns, 0, 0};
-    for (const GuestEntry &guest : manifest.guests)
-        if (view.group_of(guest.uuid, node) == group)
-            entry.bytes += guest.nr_pages * kPageSize;
-    if (auto log = read_channel(view.directory, manifest.node, manifest.sn))
-        entry.frames = log->size();
-    return entry;
-}
-
 // The part and the manifest that have `group` at `index`; the newest
 // incarnation's, should several have that index.
-Result<std::pair<std::string, Manifest>> find_capture(const StoreView &view, NodeId group,
+Result<std::pair<std::string, Manifest>> find_capture(const StoreView &view, GroupId group,
                                                       Sn index) {
     std::optional<std::pair<std::string, Manifest>> found;
-    for (const auto &[part, node] : view.parts) {
+    for (const auto &[part, _] : view.parts) {
         auto store = open_part(view, part);
         auto manifest = store ? (*store)->manifest(index) : Result<Manifest>(
                                                                 tl::unexpected(store.error()));
         if (!manifest)
             continue;
-        bool has = std::ranges::any_of(manifest->guests, [&](const GuestEntry &guest) {
-            return view.group_of(guest.uuid, node) == group;
-        });
-        if (has && (!found || found->second.incarnation < manifest->incarnation))
+        if (std::ranges::count(manifest->groups, group) &&
+            (!found || found->second.incarnation < manifest->incarnation))
             found.emplace(part, std::move(*manifest));
     }
     if (!found)
-        return fail(ENOENT, "store {}: no checkpoint {} of node {}'s guests", view.directory, index,
-                    group);
+        return fail(ENOENT, "store {}: no checkpoint {} of group {}", view.directory, index,
+                    group_name(group));
     return std::move(*found);
-}
-
-Status restore_paused(PageStore &store, Sn index, const GuestEntry &guest) {
-    auto image = CKPT_TRY(store.open_image(index, guest.uuid));
-    // An earlier life of it, or an attempt of ours that was cut short.
-    [[maybe_unused]] auto gone = run_xl({"destroy", guest.name});
-    return run_xl({"restore", "-p", "/proc/self/fd/0"}, [&](int fd) {
-        return write_restore_stream(*image, fd, [](auto, auto) { return true; });
-    });
 }
 
 } // namespace
 
-NodeId StoreView::group_of(const Uuid &uuid, NodeId taken_by) const {
+GroupId StoreView::group_of(const Uuid &uuid, NodeId taken_by) const {
     auto found = groups.find(uuid.to_string());
     return found == groups.end() ? taken_by : found->second;
+}
+
+CatalogueEntry catalogue_entry(const Manifest &manifest, GroupId group, const StoreView &view) {
+    CatalogueEntry entry{{manifest.sn, manifest.prev, manifest.incarnation, true, true},
+                         manifest.cut_wall_ns, 0, 0};
+    for (const GuestEntry &guest : manifest.guests)
+        if (view.group_of(guest.uuid, view.parts.at(manifest.node)) == group) {
+            entry.capture.empty = false;
+            entry.bytes += guest.nr_pages * kPageSize;
+        }
+    return entry;
 }
 
 Result<Groups> read_groups(const StoreView &view) {
@@ -80,11 +67,11 @@ Result<Groups> read_groups(const StoreView &view) {
         for (const Manifest &manifest : CKPT_TRY(store->list())) {
             if (!manifest.damage.empty())
                 continue;
-            std::set<NodeId> has;
-            for (const GuestEntry &guest : manifest.guests)
-                has.insert(view.group_of(guest.uuid, known->second));
-            for (NodeId group : has)
-                groups[group].push_back(entry_of(manifest, group, view, known->second));
+            auto log = read_channel(view.directory, part, manifest.sn);
+            for (GroupId group : manifest.groups) {
+                groups[group].push_back(catalogue_entry(manifest, group, view));
+                groups[group].back().frames = log ? log->size() : 0;
+            }
         }
     }
     for (auto &[group, entries] : groups)
@@ -94,8 +81,8 @@ Result<Groups> read_groups(const StoreView &view) {
     return groups;
 }
 
-GuestGroup to_group(NodeId node, const std::vector<CatalogueEntry> &entries) {
-    GuestGroup group{node, {}, {}};
+GuestGroup to_group(GroupId id, const std::vector<CatalogueEntry> &entries) {
+    GuestGroup group{id, {}, {}};
     for (const CatalogueEntry &entry : entries)
         group.captures.push_back(entry.capture);
     return group;
@@ -107,7 +94,7 @@ bool undone(const Manifest &manifest, const std::vector<Rollback> &rollbacks) {
     });
 }
 
-Result<BroughtBack> bring_back(const StoreView &view, NodeId group, Sn index, Logger &logger) {
+Result<BroughtBack> bring_back(const StoreView &view, GroupId group, Sn index, Logger &logger) {
     auto [part, manifest] = CKPT_TRY(find_capture(view, group, index));
     auto store = CKPT_TRY(open_part(view, part));
     BroughtBack back;
@@ -115,7 +102,9 @@ Result<BroughtBack> bring_back(const StoreView &view, NodeId group, Sn index, Lo
     for (const GuestEntry &guest : manifest.guests) {
         if (view.group_of(guest.uuid, view.parts.at(part)) != group)
             continue;
-        if (auto done = restore_paused(*store, index, guest); !done)
+        // An earlier life of it, or an attempt of ours that was cut short.
+        [[maybe_unused]] auto gone = run_xl({"destroy", guest.name});
+        if (auto done = put_back(*store, view.disks, manifest, guest, {}); !done)
             return wrap(fmt::format("guest {} at checkpoint {} of {}", guest.name, index, part),
                         done.error());
         logger.info("guest {} is back at checkpoint {} of {}, paused", guest.name, index, part);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "daemon/system/system_level.hh"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <fstream>
 
@@ -19,6 +21,13 @@ std::string first_line(const std::string &path) {
     std::string line;
     std::getline(file, line);
     return line;
+}
+
+// A setting that names a file of etcd's; libcurl's own words would not say which.
+Status check_readable(const char *setting, const std::string &path) {
+    if (!path.empty() && ::access(path.c_str(), R_OK) != 0)
+        return fail(errno, "etcd.{} {}", setting, path);
+    return {};
 }
 
 std::string boot_file(const Config &config) { return config.state_directory + "/boot"; }
@@ -60,6 +69,10 @@ Result<std::unique_ptr<SystemLevel>> SystemLevel::create(const Parts &parts) {
     settings.etcd.cert_file = cluster.etcd_cert;
     settings.etcd.key_file = cluster.etcd_key;
     settings.etcd.user = cluster.etcd_user;
+    CKPT_CHECK(check_readable("ca_file", cluster.etcd_ca));
+    CKPT_CHECK(check_readable("cert_file", cluster.etcd_cert));
+    CKPT_CHECK(check_readable("key_file", cluster.etcd_key));
+    CKPT_CHECK(check_readable("password_file", cluster.etcd_password_file));
     if (!cluster.etcd_password_file.empty())
         settings.etcd.password = first_line(cluster.etcd_password_file);
     settings.prefix = fmt::format("/tlckpt/{}/", cluster.id);
@@ -237,18 +250,9 @@ void SystemLevel::durable(const Manifest &manifest) {
     channel_->durable({manifest.sn, manifest.prev, manifest.incarnation, true});
     channel_->round();
     (manifest.kind == CheckpointKind::forced ? forced_ : basic_)++;
-    StoreView view = store_view();
-    std::set<NodeId> has;
-    for (const GuestEntry &guest : manifest.guests)
-        has.insert(view.group_of(guest.uuid, self_.host.node));
-    for (NodeId group : has) {
-        CatalogueEntry entry{{manifest.sn, manifest.prev, manifest.incarnation, true},
-                             manifest.cut_wall_ns, 0, 0};
-        for (const GuestEntry &guest : manifest.guests)
-            if (view.group_of(guest.uuid, self_.host.node) == group)
-                entry.bytes += guest.nr_pages * kPageSize;
-        groups_[group].push_back(entry);
-    }
+    const StoreView view = store_view();
+    for (GroupId group : manifest.groups)
+        groups_[group].push_back(catalogue_entry(manifest, group, view));
     publish_catalogue();
 }
 
@@ -261,17 +265,30 @@ void SystemLevel::ended() {
 
 // --- the cluster
 
-std::vector<NodeId> SystemLevel::groups_here() const {
+std::vector<GroupId> SystemLevel::groups_here() const {
     const Record &record = recovery_->record();
-    std::vector<NodeId> groups;
+    std::vector<GroupId> groups;
     for (const Place &place : record.decided_places())
         if (place.node == self_.host.node)
             groups.push_back(place.group);
     return groups;
 }
 
+// Did it ever have one? A group without must not keep others from a line.
+bool SystemLevel::has_guests(GroupId group) const {
+    return std::ranges::any_of(coordination_->guests(),
+                               [&](const auto &one) { return one.second.group == group; });
+}
+
+bool SystemLevel::records_end() const {
+    return std::ranges::any_of(groups_here(), [&](GroupId group) {
+        auto has = groups_.find(group);
+        return has != groups_.end() && !has->second.empty() && !has->second.back().capture.empty;
+    });
+}
+
 StoreView SystemLevel::store_view() const {
-    StoreView view{parts_.config.store_directory, {}, {}};
+    StoreView view{parts_.config.store_directory, {}, {}, parts_.disks};
     for (const auto &[id, catalogue] : coordination_->catalogues())
         view.parts[catalogue.name] = id;
     for (const auto &[id, node] : coordination_->nodes())
@@ -282,13 +299,35 @@ StoreView SystemLevel::store_view() const {
     return view;
 }
 
+// A daemon that starts again among guests that run: what they have so far.
+void SystemLevel::recall_groups() {
+    if (frozen_ || std::exchange(groups_recalled_, true))
+        return;
+    background_.run([view = store_view()] { return read_groups(view); },
+                    [this](Result<Groups> groups) {
+                        if (!groups) {
+                            groups_recalled_ = false;
+                            return parts_.logger.error("{}", groups.error().message());
+                        }
+                        for (GroupId group : groups_here()) {
+                            auto &entries = (*groups)[group];
+                            for (const CatalogueEntry &entry : groups_[group]) // durable meanwhile
+                                if (entries.empty() ||
+                                    entries.back().capture.index < entry.capture.index)
+                                    entries.push_back(entry);
+                            groups_[group] = std::move(entries);
+                        }
+                        publish_catalogue();
+                    });
+}
+
 void SystemLevel::publish_catalogue() {
     auto state = port_->state();
     if (!state)
         return;
     const Sn oldest = keep_from();
     Catalogue catalogue{self_.name, state->incarnation, state->sn, state->captured, {}};
-    for (NodeId group : groups_here()) {
+    for (GroupId group : groups_here()) {
         auto &entries = groups_[group];
         std::erase_if(entries, [&](const CatalogueEntry &e) { return e.capture.index < oldest; });
         catalogue.groups[group] = entries;
@@ -303,6 +342,8 @@ Sn SystemLevel::keep_from() const {
         return 0;
     std::vector<GuestGroup> all;
     for (const Place &place : record.places) {
+        if (!has_guests(place.group))
+            continue;
         auto catalogue = coordination_->catalogues().find(place.node);
         if (catalogue == coordination_->catalogues().end() ||
             !catalogue->second.groups.contains(place.group))
@@ -314,22 +355,29 @@ Sn SystemLevel::keep_from() const {
         return 0;
     Sn oldest = ~Sn{0};
     for (const GuestGroup &group : all)
-        if (std::ranges::count(groups_here(), group.node))
+        if (std::ranges::count(groups_here(), group.id))
             oldest = std::min(oldest, ckpt::keep_from(group, line));
     return oldest == ~Sn{0} ? 0 : oldest;
 }
 
+// A guest stays in the group that it was first protected in. If the cluster has that no
+// more, it is one of this node's own, or of those that live here.
 Status SystemLevel::admit(const GuestInfo &guest) {
     const std::string uuid = guest.uuid.to_string();
-    auto known = coordination_->guests().find(uuid);
-    const NodeId group =
-        known == coordination_->guests().end() ? self_.host.node : known->second.group;
-    for (const Place &place : recovery_->record().decided_places())
-        if (place.group == group && place.node != self_.host.node)
-            return fail(EXDEV, "its group, the guests of node {}, runs on node {} now", group,
-                        place.node);
-    if (known == coordination_->guests().end())
-        coordination_->publish_guest(uuid, {group, guest.name});
+    if (auto known = coordination_->guests().find(uuid); known != coordination_->guests().end())
+        for (const Place &place : recovery_->record().decided_places())
+            if (place.group == known->second.group)
+                return place.node == self_.host.node
+                           ? Status()
+                           : fail(EXDEV, "its group {} runs on node {} now",
+                                  group_name(place.group), place.node);
+    const auto here = groups_here();
+    if (here.empty())
+        return fail(EAGAIN, "the cluster has no group for this node's guests yet");
+    const GroupId group = *std::ranges::max_element(here, {}, [&](GroupId one) {
+        return std::pair(home_of(one) == self_.host.node, one);
+    });
+    coordination_->publish_guest(uuid, {group, guest.name});
     return {};
 }
 
@@ -339,6 +387,7 @@ void SystemLevel::cluster_changed() {
         for (const std::string &address : node.exempt)
             if (auto done = port_->exempt(address); !done)
                 parts_.logger.error("{}", done.error().message());
+    recall_groups();
 }
 
 void SystemLevel::refused(const Error &error) {
@@ -418,6 +467,8 @@ Result<control::PlanReply> SystemLevel::plan(const std::vector<std::string> &nam
         input.reports.push_back({host, input.incarnation, {}});
     }
     for (const Place &place : record.places) {
+        if (!has_guests(place.group))
+            continue;
         auto catalogue = catalogues.find(place.node);
         std::vector<CatalogueEntry> none;
         const auto &entries = catalogue != catalogues.end() &&
@@ -437,15 +488,16 @@ Result<control::PlanReply> SystemLevel::plan(const std::vector<std::string> &nam
     Plan plan = CKPT_TRY(make_plan(input));
     reply.incarnation = input.incarnation;
     reply.line = plan.decision.k;
-    reply.limiting = plan.limiting;
-    reply.unprotected = std::vector<std::uint64_t>(plan.decision.unprotected.begin(),
-                                                   plan.decision.unprotected.end());
+    if (plan.limiting)
+        reply.limiting = group_name(plan.limiting);
+    for (GroupId group : plan.decision.unprotected)
+        reply.unprotected.push_back(group_name(group));
     for (NodeId node : lost)
         reply.lost.push_back(node);
     const u64 now = wall_clock_ns();
     for (const Place &place : plan.decision.places) {
         control::PlannedGroup group;
-        group.group = place.group;
+        group.group = group_name(place.group);
         group.node = place.node;
         group.goes_back = place.member.has_value();
         group.checkpoint = place.member.value_or(0);

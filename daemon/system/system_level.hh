@@ -18,6 +18,7 @@
 #include "daemon/system/channel_keeper.hh"
 #include "daemon/system/history.hh"
 #include "daemon/system/port.hh"
+#include "libckpt/disk/disk_provider.hh"
 #include "libckpt/protocol/recovery.hh"
 
 namespace ckpt {
@@ -30,6 +31,7 @@ class SystemLevel final : public NodeSteps, private CoordinationObserver {
         EventLoop &loop;
         Logger &logger;
         const Config &config;
+        DiskProvider *disks; // null: none
     };
     // Opens the core, makes this host a node if it is none yet. Joins nothing
     // before start(). One clear error each: no module, no key, another node's id.
@@ -53,6 +55,9 @@ class SystemLevel final : public NodeSteps, private CoordinationObserver {
     // What a recovery would decide if the named nodes (none: those without a
     // lease) were lost. Errors: what is wrong with the names; ENODATA, EBUSY.
     Result<control::PlanReply> plan(const std::vector<std::string> &lost) const;
+    // Gives frames to the guests again that were in transit at a checkpoint they were
+    // restored from (R12); returns how many could not be.
+    u64 replay(const std::vector<ChannelFrame> &frames);
     // Begins the recovery from nodes whose leases have run out. ENOENT: none has.
     Status recover();
 
@@ -64,6 +69,8 @@ class SystemLevel final : public NodeSteps, private CoordinationObserver {
     Status close_intake(Sn sn) override;
     Result<Sn> cut(Sn sn) override;
     Result<Sn> captured(Sn sn) override;
+    std::vector<std::uint32_t> groups() const override { return groups_here(); }
+    bool records_end() const override;
     void open_intake() override;
     void durable(const Manifest &manifest) override;
     void ended() override;
@@ -85,7 +92,9 @@ class SystemLevel final : public NodeSteps, private CoordinationObserver {
 
     // The catalogue.
     StoreView store_view() const;
-    std::vector<NodeId> groups_here() const;
+    std::vector<GroupId> groups_here() const;
+    bool has_guests(GroupId group) const;
+    void recall_groups();
     void publish_catalogue();
 
     // What the recovery asks for.
@@ -144,10 +153,11 @@ class SystemLevel final : public NodeSteps, private CoordinationObserver {
     SteadyTime store_answered_ = steady_now();
     bool store_asked_ = false, self_fenced_ = false;
     Groups groups_; // of those that run here: durable captures
+    bool groups_recalled_ = false;
     u64 forced_ = 0, basic_ = 0;
     std::string cause_; // of the newest forced checkpoint
     u64 recoveries_ = 0, recovery_ns_ = 0, replayed_ = 0;
-    SteadyTime recovery_began_{};
+    SteadyTime recovery_began_{}, recovery_decided_{}, recovery_restored_{};
 };
 
 } // namespace ckpt

@@ -9,6 +9,7 @@
 #include <iterator>
 
 #include "daemon/node_level.hh"
+#include "daemon/put_back.hh"
 #include "daemon/xl.hh"
 
 namespace ckpt {
@@ -29,24 +30,6 @@ Status run_fence_command(const std::string &command, const std::string &name, No
 }
 
 } // namespace
-
-// Until every guest's interface has its other end again, or it takes too long.
-static void wait_for_vifs() {
-    for (int tries = 0; tries < 100; tries++) {
-        bool all = true;
-        std::error_code error;
-        for (const auto &device : std::filesystem::directory_iterator("/sys/class/net", error)) {
-            if (!device.path().filename().string().starts_with("vif"))
-                continue;
-            std::ifstream carrier(device.path() / "carrier");
-            int up = 0;
-            all = all && carrier >> up && up == 1;
-        }
-        if (all)
-            return;
-        std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    }
-}
 
 // --- events and actions
 
@@ -136,7 +119,9 @@ void SystemLevel::settle(Incarnation incarnation) {
                         const Record &record = recovery_->record();
                         const Incarnation decided = record.decided_incarnation();
                         Settled settled{incarnation, {}};
-                        for (NodeId group : groups_here()) {
+                        for (GroupId group : groups_here()) {
+                            if (!has_guests(group))
+                                continue;
                             settled.groups.push_back(to_group(group, (*groups)[group]));
                             if (state && state->incarnation >= decided)
                                 settled.groups.back().present = state->sn;
@@ -182,7 +167,7 @@ void SystemLevel::on(const ReadHistory &action) {
                             return retry_later();
                         }
                         HistoryRead read{action.host, {}};
-                        for (NodeId group : action.groups)
+                        for (GroupId group : action.groups)
                             read.groups.push_back(to_group(group, (*groups)[group]));
                         recovery_event(read);
                     });
@@ -207,6 +192,7 @@ void SystemLevel::on(const Apply &action) {
                               rollback.member ? fmt::format("stands on its checkpoint {}",
                                                             rollback.member)
                                               : std::string("keeps its present state"));
+    recovery_decided_ = steady_now();
     node_->stop();
     // Rule R10: only what goes back is built anew.
     std::vector<std::string> failed_parts;
@@ -255,6 +241,7 @@ void SystemLevel::retry_later() {
 }
 
 void SystemLevel::restored(const Apply &apply, const BroughtBack &back) {
+    recovery_restored_ = steady_now();
     if (auto done = take_steps(apply); !done)
         return apply_failed(apply, done.error());
     if (must_take_over())
@@ -317,11 +304,9 @@ void SystemLevel::run_guests(const Apply &apply, const BroughtBack &back) {
     // A daemon before this one may have come this far.
     std::vector<std::string> paused = apply.steps.empty() ? names_here() : back.names;
     auto work = [paused, view = store_view(), xen = parts_.config.backend == "xen"] {
-        for (const std::string &name : paused)
-            if (xen)
-                [[maybe_unused]] auto runs = run_xl({"unpause", name});
-        if (!paused.empty())
-            wait_for_vifs();
+        // One that an earlier attempt let run is an error to xl.
+        if (xen && !paused.empty())
+            [[maybe_unused]] auto run = run_on(paused);
         return read_groups(view);
     };
     background_.run(work, [this, apply, frames = back.log](Result<Groups> groups) {
@@ -331,20 +316,26 @@ void SystemLevel::run_guests(const Apply &apply, const BroughtBack &back) {
     });
 }
 
-void SystemLevel::thaw(const Apply &apply, const std::vector<ChannelFrame> &frames,
-                       const Groups &groups) {
+u64 SystemLevel::replay(const std::vector<ChannelFrame> &frames) {
     u64 lost = 0;
     for (const ChannelFrame &frame : frames)
         if (auto done = port_->inject(frame.bytes); !done && lost++ == 0)
             parts_.logger.warning("replay: {}", done.error().message());
     replayed_ += frames.size() - lost;
+    return lost;
+}
+
+void SystemLevel::thaw(const Apply &apply, const std::vector<ChannelFrame> &frames,
+                       const Groups &groups) {
+    const u64 lost = replay(frames);
     if (!frames.empty())
         parts_.logger.info("recovery {}: {} frame(s) in transit replayed, {} lost",
                            apply.incarnation, frames.size() - lost, lost);
     if (auto done = step(TLCKPT_EV_THAW); !done && !done.error().is(EALREADY))
         return apply_failed(apply, done.error());
     groups_.clear();
-    for (NodeId group : groups_here())
+    groups_recalled_ = true;
+    for (GroupId group : groups_here())
         if (auto has = groups.find(group); has != groups.end())
             groups_[group] = has->second;
     frozen_ = false;
@@ -354,10 +345,17 @@ void SystemLevel::thaw(const Apply &apply, const std::vector<ChannelFrame> &fram
     stuck_.reset();
     if (recovery_began_ != SteadyTime{}) {
         recoveries_++;
-        recovery_ns_ = static_cast<u64>((steady_now() - recovery_began_).count());
+        const SteadyTime now = steady_now();
+        recovery_ns_ = static_cast<u64>((now - recovery_began_).count());
+        auto seconds = [](Duration time) { return static_cast<double>(time.count()) / 1e9; };
+        parts_.logger.warning("recovery {}: this node runs again after {:.1f} s: {:.1f} s until it "
+                              "was decided, {:.1f} s to put guests back, {:.1f} s to run them and "
+                              "replay",
+                              apply.incarnation, seconds(now - recovery_began_),
+                              seconds(recovery_decided_ - recovery_began_),
+                              seconds(recovery_restored_ - recovery_decided_),
+                              seconds(now - recovery_restored_));
         recovery_began_ = {};
-        parts_.logger.warning("recovery {}: this node runs again after {:.1f} s", apply.incarnation,
-                              static_cast<double>(recovery_ns_) / 1e9);
     } else {
         parts_.logger.info("this node takes part in incarnation {}", apply.incarnation);
     }

@@ -138,10 +138,14 @@ struct tlckpt_item {
 #define TLCKPT_ITEM_NODE 2u     /* text */
 #define TLCKPT_ITEM_PRODUCER 3u /* text: program and version */
 #define TLCKPT_ITEM_PLATFORM 4u /* text: hypervisor and its version */
+#define TLCKPT_ITEM_GROUPS 5u   /* u32 each: what this is a capture of, guests or not */
 #define TLCKPT_ITEM_GUEST 16u   /* starts a guest; its other items follow */
 #define TLCKPT_ITEM_GUEST_NAME 17u
 #define TLCKPT_ITEM_GUEST_STATE 18u
 #define TLCKPT_ITEM_GUEST_RUNS 19u
+#define TLCKPT_ITEM_DISK 32u /* a disk of a guest before; its items follow */
+#define TLCKPT_ITEM_DISK_TARGET 33u
+#define TLCKPT_ITEM_DISK_SOURCE 34u
 
 /* All in nanoseconds. */
 struct tlckpt_times {
@@ -173,6 +177,22 @@ struct tlckpt_item_guest {
 	uint64_t nr_paused;
 	uint64_t bytes_written;
 	struct tlckpt_times times;
+};
+
+/* A disk: its image, if it has one, is stored as a guest's is. */
+struct tlckpt_item_disk {
+	uint8_t uuid[16];  /* of the image */
+	uint8_t guest[16]; /* whose disk it is */
+	uint8_t kind;      /* 1 captured, 2 read-only, 3 left out */
+	uint8_t full;      /* 1: the image starts anew here */
+	uint8_t zero[6];
+	uint64_t bytes; /* of the disk */
+	uint64_t nr_new;
+	uint64_t nr_zero;
+	uint64_t nr_discarded;
+	uint64_t bytes_changed;
+	uint64_t bytes_written;
+	uint64_t snapshot_ns;
 };
 
 struct tlckpt_item_state {
@@ -215,6 +235,7 @@ static_assert(sizeof(struct tlckpt_item) == 8, "format");
 static_assert(sizeof(struct tlckpt_times) == 56, "format");
 static_assert(sizeof(struct tlckpt_item_checkpoint) == 104, "format");
 static_assert(sizeof(struct tlckpt_item_guest) == 136, "format");
+static_assert(sizeof(struct tlckpt_item_disk) == 96, "format");
 static_assert(sizeof(struct tlckpt_item_state) == 16, "format");
 static_assert(sizeof(struct tlckpt_item_run) == 16, "format");
 

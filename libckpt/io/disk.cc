@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -126,23 +127,39 @@ Status Disk::remove(const std::string &path) const {
     return fail(errno, "{}", full_path(path));
 }
 
-Status Disk::replace(const std::string &path, std::span<const std::byte> data) const {
-    const std::string temporary = path + ".tmp";
+Status Disk::put(const std::string &temporary, const std::string &path,
+                 std::span<const std::byte> data,
+                 int (*publish)(int, const char *, const char *)) const {
     ::unlinkat(fd_.get(), temporary.c_str(), 0); // of a crash
-    auto put = [&]() -> Status {
+    auto attempt = [&]() -> Status {
         Fd fd = CKPT_TRY(create(temporary));
         CKPT_CHECK(write(fd.get(), temporary, 0, data));
         CKPT_CHECK(sync(fd.get(), temporary));
         CKPT_CHECK(announce({.kind = DiskStep::Kind::rename, .path = temporary, .to = path}));
-        if (::renameat(fd_.get(), temporary.c_str(), fd_.get(), path.c_str()) != 0)
+        if (publish(fd_.get(), temporary.c_str(), path.c_str()) != 0)
             return fail(errno, "{}", full_path(path));
         return {};
     };
-    if (auto status = put(); !status.has_value()) {
-        ::unlinkat(fd_.get(), temporary.c_str(), 0);
-        return status;
-    }
+    const Status status = attempt();
+    ::unlinkat(fd_.get(), temporary.c_str(), 0);
+    CKPT_CHECK(status);
     return sync_dir(parent_of(path));
+}
+
+Status Disk::replace(const std::string &path, std::span<const std::byte> data) const {
+    return put(path + ".tmp", path, data, [](int dir, const char *from, const char *to) {
+        return ::renameat(dir, from, dir, to);
+    });
+}
+
+Status Disk::put_new(const std::string &path, std::span<const std::byte> data) const {
+    std::uint64_t unique = 0;
+    if (::getrandom(&unique, sizeof unique, 0) != sizeof unique)
+        return fail(errno, "{}: random name", full_path(path));
+    return put(fmt::format("{}.{:016x}.tmp", path, unique), path, data,
+               [](int dir, const char *from, const char *to) {
+                   return ::linkat(dir, from, dir, to, 0);
+               });
 }
 
 Result<std::vector<std::byte>> Disk::read(const std::string &path) const {

@@ -67,6 +67,9 @@ class Disk {
     // Puts a file with these contents at `path`, durable; old contents or new,
     // never a mixture, whatever happens in between.
     Status replace(const std::string &path, std::span<const std::byte> data) const;
+    // The same for a file that must be new: of several hosts that put one here at
+    // the same time, one succeeds and the others get EEXIST.
+    Status put_new(const std::string &path, std::span<const std::byte> data) const;
     // For writes that others do (io_uring): shows the step to the observer.
     Status announce(const DiskStep &step) const;
 
@@ -78,6 +81,10 @@ class Disk {
   private:
     Disk(std::string directory, Fd fd, DiskObserver *observer)
         : directory_(std::move(directory)), fd_(std::move(fd)), observer_(observer) {}
+
+    // Writes `temporary` durably; then `publish` gives it its name, and it is gone.
+    Status put(const std::string &temporary, const std::string &path,
+               std::span<const std::byte> data, int (*publish)(int, const char *, const char *)) const;
 
     std::string directory_;
     Fd fd_;

@@ -41,7 +41,8 @@ GuestTracker::GuestTracker(std::unique_ptr<Guest> guest, PageStore &store, PageA
       early_(options.early), guard_(options.guard), limit_(guest_->info().pfn_limit), todo_(limit_),
       deferred_(limit_), residual_(limit_), in_part_(limit_),
       cache_(limit_, cache_limits(early_, limit_), make_clock_policy(limit_)), scratch_(limit_),
-      pacer_(early_), check_(options.verify ? std::make_unique<ImageCheck>(limit_) : nullptr) {}
+      pacer_(early_), check_(options.verify ? std::make_unique<ImageCheck>(limit_) : nullptr),
+      disks_(guest_->info(), options.disks, store, arena) {}
 
 GuestTracker::~GuestTracker() {
     const Uuid uuid = guest_->info().uuid;
@@ -51,6 +52,7 @@ GuestTracker::~GuestTracker() {
 }
 
 Status GuestTracker::start() {
+    CKPT_CHECK(disks_.open());
     CKPT_CHECK(guest_->start_dirty_log());
     return plan_full("");
 }
@@ -199,6 +201,7 @@ Status GuestTracker::prepare(unsigned most_batches, const std::atomic<bool> &can
     if (gone_)
         return tl::unexpected(*gone_);
     times_ = {};
+    CKPT_CHECK(disks_.prepare());
     room_batches_ = most_batches;
     std::uint64_t room = std::uint64_t{most_batches} * PageBatch::kCapacity;
     // Some of it at first, less after each capture that found no room.
@@ -303,6 +306,14 @@ Status GuestTracker::reserve_room() {
 
 Status GuestTracker::capture(const std::atomic<bool> &cancelled,
                              std::optional<VerifyResult> &verified) {
+    disks_.begin_snapshots(); // beside the copies
+    Status copied = copy_captured(cancelled, verified);
+    const Status snapshots = disks_.finish_snapshots(times_.disk);
+    return copied ? snapshots : copied;
+}
+
+Status GuestTracker::copy_captured(const std::atomic<bool> &cancelled,
+                                   std::optional<VerifyResult> &verified) {
     const SteadyTime begin = steady_now();
     std::span<const Pfn> left = residual_pfns_;
     nr_paused_ = left.size();
@@ -353,14 +364,18 @@ void GuestTracker::resume() {
     times_.stopped = ns(guest_->resumed_at() - guest_->suspended_at());
 }
 
-Result<std::unique_ptr<GuestWriter>> GuestTracker::persist() {
+Result<GuestParts> GuestTracker::persist() {
     reserved_.clear(); // for others' early writes
+    GuestParts parts;
     Status status = write_captured();
+    if (status)
+        status = disks_.persist(parts);
     if (!status) {
         part_.reset();
         return tl::unexpected(status.error());
     }
-    return std::move(part_);
+    parts.insert(parts.begin(), std::move(part_));
+    return parts;
 }
 
 Status GuestTracker::write_captured() {
@@ -390,8 +405,9 @@ GuestEntry GuestTracker::make_entry() const {
     return entry;
 }
 
-void GuestTracker::keep() {
+void GuestTracker::keep(const Cut &cut) {
     CKPT_ASSERT(captured_.empty());
+    disks_.keep(cut);
     residual_.clear();
     in_part_.clear();
     part_early_ = 0;
@@ -400,6 +416,7 @@ void GuestTracker::keep() {
 }
 
 void GuestTracker::discard() {
+    disks_.discard();
     reserved_.clear();
     captured_.clear();
     if (!residual_.empty())

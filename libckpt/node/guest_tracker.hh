@@ -20,6 +20,7 @@
 
 #include "libckpt/base/log.hh"
 #include "libckpt/cache/dirty_cache.hh"
+#include "libckpt/disk/guest_disks.hh"
 #include "libckpt/node/image_check.hh"
 #include "libckpt/node/node_checkpointer.hh"
 #include "libckpt/node/resume_guard.hh"
@@ -63,11 +64,14 @@ class GuestTracker {
     // Lets the guest run, trying for a while (R7); what can't be resumed after
     // that is reported by the next work() as gone.
     void resume();
-    // Hands the captured pages to the store; the part is ready for commit.
-    Result<std::unique_ptr<GuestWriter>> persist();
+    // Hands the captured pages, and what changed of the disks, to the store;
+    // the parts are ready for commit.
+    Result<GuestParts> persist();
+    // What is to be said of disks that have no part.
+    std::vector<DiskEntry> other_disks() const { return disks_.others(); }
 
-    // The part is committed: the next image builds on it.
-    void keep();
+    // The parts are committed as this checkpoint: the next image builds on them.
+    void keep(const Cut &cut);
     // It is not: pages that it alone had are dirty again (R7).
     void discard();
 
@@ -84,6 +88,7 @@ class GuestTracker {
     Status write_batch(PageBatch batch, bool early);
     Status flush_todo(const std::atomic<bool> &cancelled, std::uint64_t &nr_flushed);
     Status wait_suspended(SteadyTime begin, Duration timeout);
+    Status copy_captured(const std::atomic<bool> &cancelled, std::optional<VerifyResult> &verified);
     Status find_residual();
     Status reserve_room();
     void unmark();
@@ -125,6 +130,7 @@ class GuestTracker {
     std::uint64_t part_early_ = 0; // page records written early into the part
     Duration early_cost_{};        // since the last round
     std::unique_ptr<ImageCheck> check_;
+    GuestDisks disks_;
     GuestStatus totals_; // the figures that only grow
 };
 

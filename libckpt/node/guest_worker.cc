@@ -39,11 +39,13 @@ GuestWorker::~GuestWorker() {
     thread_.join();
 }
 
-void GuestWorker::post(Command command, unsigned most_batches) {
+void GuestWorker::post(Command command, unsigned most_batches, const Cut &cut) {
     {
         std::lock_guard lock(mutex_);
         if (command == Command::prepare)
             most_batches_ = most_batches;
+        if (command == Command::keep)
+            committed_ = cut;
         commands_.push_back(command);
     }
     changed_.notify_one();
@@ -66,8 +68,8 @@ void GuestWorker::give(NodeOrder order, unsigned most_batches) {
     }
 }
 
-void GuestWorker::settle(bool committed) {
-    post(committed ? Command::keep : Command::discard);
+void GuestWorker::settle(const std::optional<Cut> &committed) {
+    post(committed ? Command::keep : Command::discard, 0, committed.value_or(Cut()));
 }
 
 void GuestWorker::end() {
@@ -169,16 +171,20 @@ void GuestWorker::carry_out(Command command) {
         set_urgent(false);
         return answer({}, std::move(result));
     case Command::persist: {
-        auto part = tracker_->persist();
-        if (!part)
-            return answer(tl::unexpected(part.error()), std::move(result));
-        result.part = std::move(*part);
+        auto parts = tracker_->persist();
+        if (!parts)
+            return answer(tl::unexpected(parts.error()), std::move(result));
+        result.parts = std::move(*parts);
+        result.disks = tracker_->other_disks();
         return answer({}, std::move(result));
     }
     case Command::keep:
     case Command::discard:
         if (command == Command::keep)
-            tracker_->keep();
+            tracker_->keep([&] {
+                std::lock_guard lock(mutex_);
+                return committed_;
+            }());
         else
             tracker_->discard();
         set_urgent(false); // of one that went in the pause

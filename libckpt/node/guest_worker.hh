@@ -33,7 +33,8 @@ struct WorkResult {
     std::optional<Error> error{};
     SteadyTime suspended_at{};              // of suspend
     std::optional<VerifyResult> verified{}; // of capture
-    std::unique_ptr<GuestWriter> part{};    // of persist
+    GuestParts parts{};                     // of persist
+    std::vector<DiskEntry> disks{};         // likewise: those without a part
     Manifest manifest{};                    // of a commit, as the store has it
 };
 
@@ -65,8 +66,8 @@ class GuestWorker {
     void give(NodeOrder order, unsigned most_batches = 0);
     // The order under way may end early.
     void cancel() { cancelled_ = true; }
-    // The attempt is over: committed, or not.
-    void settle(bool committed);
+    // The attempt is over: committed as this checkpoint, or not.
+    void settle(const std::optional<Cut> &committed);
     // Lets the guest go; an `ended` comes when it has.
     void end();
     GuestStatus status() const;
@@ -82,7 +83,7 @@ class GuestWorker {
         discard,
         end
     };
-    void post(Command command, unsigned most_batches = 0);
+    void post(Command command, unsigned most_batches = 0, const Cut &cut = {});
     void run();
     bool wait_for_command(Command &command);
     void work();
@@ -95,10 +96,11 @@ class GuestWorker {
     const Duration suspend_timeout_;
     std::atomic<bool> cancelled_ = false;
 
-    mutable std::mutex mutex_; // commands_, most_batches_, status_
+    mutable std::mutex mutex_; // all up to status_
     std::condition_variable changed_;
     std::deque<Command> commands_;
-    unsigned most_batches_ = 0;
+    unsigned most_batches_ = 0; // of prepare
+    Cut committed_;             // of keep
     GuestStatus status_;
 
     // The worker thread's.

@@ -132,6 +132,7 @@ class NodeLevel : public NodeCheckpointer {
     // Of the attempt under way; a participant stays in guests_ until it ends.
     std::vector<Protected *> participants_;
     std::vector<std::unique_ptr<GuestWriter>> parts_;
+    std::vector<DiskEntry> other_disks_; // that have no part: read-only, left out
     SteadyTime cut_at_{};
     std::uint64_t cut_wall_ns_ = 0;
     Manifest committed_;
@@ -185,7 +186,8 @@ Result<Sn> NodeLevel::request(CheckpointKind kind, Sn target) {
     if (target != 0 && target <= sequence_.indexes().captured)
         return fail(EALREADY, "index {} is captured", target);
     if (std::none_of(guests_.begin(), guests_.end(),
-                     [](auto &guest) { return !guest->ending && !guest->lost; }))
+                     [](auto &guest) { return !guest->ending && !guest->lost; }) &&
+        !observer_.records_end())
         return fail(ENOENT, "no guest is protected");
     Sn sn = sequence_.request(kind, target);
     pump();
@@ -227,10 +229,12 @@ void NodeLevel::pump() {
 
 void NodeLevel::begin_attempt(NodeActions &actions) {
     participants_.clear();
+    other_disks_.clear();
     for (auto &guest : guests_)
         if (!guest->ending && !guest->lost)
             participants_.push_back(guest.get());
-    sequence_.begin(static_cast<unsigned>(participants_.size()), actions);
+    sequence_.begin(static_cast<unsigned>(participants_.size()),
+                    participants_.empty() && observer_.records_end(), actions);
 }
 
 void NodeLevel::perform(const NodeAction &action) {
@@ -244,13 +248,13 @@ void NodeLevel::perform(const NodeAction &action) {
         return observer_.open_intake(sequence_.target());
     case NodeAction::Type::keep:
         for (Protected *guest : participants_)
-            guest->worker->settle(true);
+            guest->worker->settle(Cut{committed_.sn, committed_.cut_wall_ns});
         failure_.clear();
         return observer_.durable(committed_);
     case NodeAction::Type::discard:
         parts_.clear(); // before the workers begin new ones
         for (Protected *guest : participants_)
-            guest->worker->settle(false);
+            guest->worker->settle({});
         return;
     case NodeAction::Type::start_timer:
         return set_timer(std::max<Duration>(action.delay, Duration(1)));
@@ -304,15 +308,18 @@ Manifest NodeLevel::make_manifest() const {
     manifest.incarnation = options_.incarnation;
     manifest.kind = sequence_.kind();
     manifest.cut_wall_ns = cut_wall_ns_;
+    manifest.groups = observer_.groups();
     auto [first, last] = std::minmax_element(
         participants_.begin(), participants_.end(),
         [](Protected *a, Protected *b) { return a->suspended_at < b->suspended_at; });
-    manifest.suspend_skew = ns((*last)->suspended_at - (*first)->suspended_at);
+    manifest.disks = other_disks_;
+    if (first != participants_.end())
+        manifest.suspend_skew = ns((*last)->suspended_at - (*first)->suspended_at);
     return manifest;
 }
 
 void NodeLevel::start_commit() {
-    CKPT_ASSERT(parts_.size() == participants_.size());
+    CKPT_ASSERT(parts_.size() >= participants_.size());
     commit_thread_ = std::thread([this, parts = std::exchange(parts_, {}),
                                   manifest = make_manifest(), cut_at = cut_at_]() mutable {
         WorkResult result{.type = WorkResult::Type::committed, .manifest = manifest};
@@ -376,8 +383,10 @@ void NodeLevel::take_answer(WorkResult result) {
     auto index = static_cast<unsigned>(at - participants_.begin());
     if (sequence_.outstanding(index) == NodeOrder::suspend)
         guest->suspended_at = result.suspended_at;
-    if (result.part)
-        parts_.push_back(std::move(result.part));
+    for (auto &part : result.parts)
+        parts_.push_back(std::move(part));
+    for (DiskEntry &disk : result.disks)
+        other_disks_.push_back(std::move(disk));
     if (result.answer == NodeEvent::Type::gone)
         guest->lost = result.error;
     if (result.verified) {

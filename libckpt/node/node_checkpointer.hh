@@ -20,6 +20,7 @@
 #include "libckpt/base/log.hh"
 #include "libckpt/base/result.hh"
 #include "libckpt/base/uuid.hh"
+#include "libckpt/disk/disk_provider.hh"
 #include "libckpt/io/page_batch.hh"
 #include "libckpt/store/page_store.hh"
 #include "libckpt/vm/guest_backend.hh"
@@ -60,6 +61,7 @@ struct NodeOptions {
     // is no giving up: the index is tried again, ever more slowly (R7).
     unsigned max_attempts = 3;
     EarlyWriteOptions early{};
+    DiskSettings disks{};
     // Told which guests may be suspended, if there is one; outlives the object.
     ResumeGuard *guard = nullptr;
     // Rig only: every image is compared with a full re-read of the suspended
@@ -101,6 +103,10 @@ class NodeObserver {
     // above it if this one can't stand for every index in between (R9). An
     // error fails the attempt, the index stays owed.
     virtual Result<Sn> captured(Sn, Sn prev) { return prev; }
+    // The groups of guests that a checkpoint is a capture of, for its manifest.
+    virtual std::vector<std::uint32_t> groups() const { return {}; }
+    // Without a protected guest: is a checkpoint to say that those of before have ended?
+    virtual bool records_end() const { return false; }
     // Every guest of the attempt runs again (or is gone): frames may flow.
     // Called once for every close_intake(), whatever happened between.
     virtual void open_intake(Sn) {}

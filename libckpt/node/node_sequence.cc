@@ -79,7 +79,7 @@ void NodeSequence::forget_requests_up_to(Sn captured) {
         next_.reset();
 }
 
-void NodeSequence::begin(unsigned nr_guests, NodeActions &actions) {
+void NodeSequence::begin(unsigned nr_guests, bool may_be_empty, NodeActions &actions) {
     CKPT_ASSERT(wants_attempt());
     current_ = *std::exchange(next_, std::nullopt);
     // Rule R7: an index that was cut but not captured comes first.
@@ -92,7 +92,7 @@ void NodeSequence::begin(unsigned nr_guests, NodeActions &actions) {
     prev_ = indexes_.captured;
     guests_.assign(nr_guests, GuestState{});
     failure_ = Error{};
-    if (nr_guests == 0) {
+    if (nr_guests == 0 && !may_be_empty) {
         NodeAction report{.type = Action::report_failed};
         report.error = fail(ENOENT, "no guest is protected").value();
         actions.push_back(std::move(report));
@@ -111,6 +111,8 @@ void NodeSequence::order_guest(unsigned guest, NodeOrder order, NodeActions &act
 void NodeSequence::order_all(NodeOrder order, NodeActions &actions) {
     for (unsigned i = 0; i < guests_.size(); i++)
         order_guest(i, order, actions);
+    if (guests_.empty())
+        advance(actions);
 }
 
 void NodeSequence::order_node(NodeOrder order, NodeActions &actions) {

@@ -88,8 +88,8 @@ class NodeSequence {
     // A request is waiting and an attempt may begin.
     bool wants_attempt() const { return step_ == NodeStep::idle && next_ && !stopping_; }
     // Begins the attempt with guests 0 .. nr_guests-1; wants_attempt() holds.
-    // Without a guest the request is given up.
-    void begin(unsigned nr_guests, NodeActions &actions);
+    // Without a guest the request is given up, unless the checkpoint `may_be_empty`.
+    void begin(unsigned nr_guests, bool may_be_empty, NodeActions &actions);
     // Takes an event in. The actions are to be done in their order.
     void handle(const NodeEvent &event, NodeActions &actions);
 

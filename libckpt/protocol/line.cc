@@ -6,6 +6,11 @@
 namespace ckpt {
 namespace {
 
+bool ended_before(const GuestGroup &group, Sn k) {
+    return !group.captures.empty() && group.captures.back().empty &&
+           group.captures.back().index < k;
+}
+
 // The index of the newest capture up to k that stands for any line; 0: none.
 Sn newest_member(const GuestGroup &group, Sn k) {
     auto first_above = std::upper_bound(group.captures.begin(), group.captures.end(), k,
@@ -33,7 +38,7 @@ const Capture *member_of(const GuestGroup &group, Sn k) {
 }
 
 bool stands_on(const GuestGroup &group, Sn k) {
-    return member_of(group, k) || (group.present && *group.present < k);
+    return member_of(group, k) || (group.present && *group.present < k) || ended_before(group, k);
 }
 
 Line newest_line(std::span<const GuestGroup> groups, Sn limit) {
@@ -44,7 +49,7 @@ Line newest_line(std::span<const GuestGroup> groups, Sn limit) {
         for (const GuestGroup &group : groups) {
             const Sn k = largest_line(group, line.k);
             if (k < line.k) {
-                line = {k, group.node};
+                line = {k, group.id};
                 lowered = true;
             }
         }
@@ -64,6 +69,8 @@ Sn garbage_line(std::span<const GuestGroup> groups) {
 
 Sn keep_from(const GuestGroup &group, Sn line) {
     const Capture *member = line ? member_of(group, line) : nullptr;
+    if (!member && ended_before(group, line))
+        member = &group.captures.back(); // which says so
     return member ? member->index : 0;
 }
 

@@ -15,7 +15,7 @@ bool unprotected(const GuestGroup &group) {
 }
 
 Place placed(const GuestGroup &group, NodeId node, Sn k) {
-    Place place{group.node, node, {}};
+    Place place{group.id, node, {}};
     if (const Capture *member = member_of(group, k))
         place.member = member->index;
     CKPT_ASSERT(stands_on(group, k));
@@ -24,12 +24,12 @@ Place placed(const GuestGroup &group, NodeId node, Sn k) {
 
 } // namespace
 
-NodeId place_least_loaded(NodeId group, std::span<const Host> live,
+NodeId place_least_loaded(GroupId group, std::span<const Host> live,
                           std::span<const unsigned> load) {
     CKPT_ASSERT(live.size() == load.size());
     for (const Host &host : live)
-        if (host.node == group)
-            return group;
+        if (host.node == home_of(group))
+            return host.node;
     if (live.empty())
         return 0;
     return live[static_cast<std::size_t>(std::min_element(load.begin(), load.end()) - load.begin())]
@@ -39,7 +39,7 @@ NodeId place_least_loaded(NodeId group, std::span<const Host> live,
 GuestGroup after(GuestGroup group, std::span<const Decision> decisions, Incarnation applied) {
     for (const Decision &decision : decisions) {
         for (const Place &place : decision.places) {
-            if (place.group != group.node || !place.member)
+            if (place.group != group.id || !place.member)
                 continue;
             std::erase_if(group.captures, [&](const Capture &c) {
                 return c.incarnation < decision.incarnation && c.index > *place.member;
@@ -61,7 +61,7 @@ Result<Plan> make_plan(const PlanInput &input) {
         all.insert(all.end(), report.groups.begin(), report.groups.end());
     for (const GuestGroup &group : input.lost) {
         if (unprotected(group))
-            plan.decision.unprotected.push_back(group.node);
+            plan.decision.unprotected.push_back(group.id);
         else
             all.push_back(group);
     }
@@ -75,8 +75,8 @@ Result<Plan> make_plan(const PlanInput &input) {
     }
     const Line line = newest_line(all, above_all);
     if (line.k == 0)
-        return fail(ENODATA, "recovery line: node {} has no checkpoint that the others can meet",
-                    line.limiting);
+        return fail(ENODATA, "recovery line: group {} has no checkpoint that the others can meet",
+                    group_name(line.limiting));
     plan.limiting = line.limiting;
     plan.decision.k = line.k;
 
@@ -92,12 +92,12 @@ Result<Plan> make_plan(const PlanInput &input) {
     for (const GuestGroup &group : input.lost) {
         if (unprotected(group))
             continue;
-        const NodeId node = input.place(group.node, input.live, load);
+        const NodeId node = input.place(group.id, input.live, load);
         auto host = std::find_if(input.live.begin(), input.live.end(),
                                  [&](const Host &h) { return h.node == node; });
         if (host == input.live.end())
-            return fail(EBUSY, "recovery: no live node can take the guests of node {}",
-                        group.node);
+            return fail(EBUSY, "recovery: no live node can take the guests of group {}",
+                        group_name(group.id));
         load[static_cast<std::size_t>(host - input.live.begin())]++;
         plan.decision.places.push_back(placed(group, node, line.k));
     }

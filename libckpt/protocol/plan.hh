@@ -13,10 +13,10 @@ namespace ckpt {
 // Where a failed group goes: one of the live nodes, or 0 if none can take it.
 // `load` has how many groups each live node runs so far, same order.
 using Placement =
-    std::function<NodeId(NodeId group, std::span<const Host> live, std::span<const unsigned> load)>;
+    std::function<NodeId(GroupId group, std::span<const Host> live, std::span<const unsigned> load)>;
 
-// A group's own node if that lives (again), else the one that runs the fewest.
-NodeId place_least_loaded(NodeId group, std::span<const Host> live,
+// A group's home if that lives (again), else the one that runs the fewest.
+NodeId place_least_loaded(GroupId group, std::span<const Host> live,
                           std::span<const unsigned> load);
 
 struct PlanInput {
@@ -30,7 +30,7 @@ struct PlanInput {
 
 struct Plan {
     Decision decision;
-    NodeId limiting = 0;  // whose missing checkpoint keeps the line from being newer
+    GroupId limiting = 0;  // whose missing checkpoint keeps the line from being newer
 };
 
 // Rules R9 and R10. Errors: ENODATA no line is left, the context names the group;

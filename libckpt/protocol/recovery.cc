@@ -142,8 +142,8 @@ std::vector<Host> Recovery::newcomers() const {
     return hosts;
 }
 
-std::vector<NodeId> Recovery::groups_on(NodeId node) const {
-    std::vector<NodeId> groups;
+std::vector<GroupId> Recovery::groups_on(NodeId node) const {
+    std::vector<GroupId> groups;
     for (const Place &place : record_.decided_places())
         if (place.node == node)
             groups.push_back(place.group);
@@ -198,8 +198,8 @@ void Recovery::take_part_in_decided() {
 }
 
 // The groups that ran here in the incarnation that this host is in.
-std::set<NodeId> Recovery::running_groups() const {
-    std::set<NodeId> groups;
+std::set<GroupId> Recovery::running_groups() const {
+    std::set<GroupId> groups;
     if (!applied_)
         return groups;
     const std::vector<Place> *places = &record_.places;
@@ -214,15 +214,15 @@ std::set<NodeId> Recovery::running_groups() const {
 
 // One decision as the core of this host takes it. `here`: the groups that are here
 // before it, replaced by those that are here after it.
-tlckpt_rollback Recovery::core_step(const Decision &decision, const std::set<NodeId> &running,
-                                    std::set<NodeId> &here) const {
+tlckpt_rollback Recovery::core_step(const Decision &decision, const std::set<GroupId> &running,
+                                    std::set<GroupId> &here) const {
     tlckpt_rollback step{decision.k, 0, 0, decision.incarnation, decision.previous};
     // Whose state is the node's: of the guests that run, else of those that were put
     // here by the decision before, else of those that arrive.
     const bool some_run = std::any_of(here.begin(), here.end(),
-                                      [&](NodeId group) { return running.contains(group); });
+                                      [&](GroupId group) { return running.contains(group); });
     bool stays = false;
-    std::set<NodeId> then;
+    std::set<GroupId> then;
     for (const Place &place : decision.places) {
         if (place.node != self_.node)
             continue;
@@ -249,9 +249,9 @@ Apply Recovery::what_to_apply() const {
     if (!applied_)
         for (const PastRollback &past : record_.history)
             apply.steps.push_back({past.k, past.k, 0, past.incarnation, past.previous});
-    std::map<NodeId, Restore> restores;
-    const std::set<NodeId> running = running_groups();
-    std::set<NodeId> here = running;
+    std::map<GroupId, Restore> restores;
+    const std::set<GroupId> running = running_groups();
+    std::set<GroupId> here = running;
     Sn captured = 0; // as the core will have it; 0: as it is
     for (const Decision &decision : record_.pending) {
         if (decision.incarnation <= applied_.value_or(0))
@@ -265,7 +265,7 @@ Apply Recovery::what_to_apply() const {
     // Guests that arrive with a higher index than the node's own: before any of them
     // runs, the node cuts above them all.
     Sn highest = 0;
-    for (NodeId group : here)
+    for (GroupId group : here)
         if (auto restore = restores.find(group); restore != restores.end()) {
             apply.restores.push_back(restore->second);
             highest = std::max(highest, restore->second.index);
@@ -306,15 +306,27 @@ void Recovery::lead() {
         return lead_gather();
     if (record_.stage == Stage::decided)
         return lead_decided();
-    if (const auto hosts = newcomers(); !hosts.empty()) {
-        Record next = record_;
-        next.live.insert(next.live.end(), hosts.begin(), hosts.end());
-        // A node that is new to the cluster brings its own guests.
-        for (const Host &host : hosts)
-            if (std::none_of(next.places.begin(), next.places.end(),
-                             [&](const Place &place) { return place.group == host.node; }))
-                next.places.push_back({host.node, host.node, {}});
+    Record next = record_;
+    for (const Host &host : newcomers())
+        next.live.push_back(host);
+    give_groups(next);
+    if (next != record_)
         propose(std::move(next));
+}
+
+// A host's new guests need a group there: one that is new to the cluster brings its
+// own; one whose guests others have taken over begins another.
+void Recovery::give_groups(Record &record) const {
+    for (const Host &host : record.live) {
+        auto placed = [&](auto member, auto value) {
+            return std::any_of(record.places.begin(), record.places.end(),
+                               [&](const Place &place) { return place.*member == value; });
+        };
+        if (placed(&Place::node, host.node))
+            continue;
+        const bool known = placed(&Place::group, host.node);
+        record.places.push_back(
+            {group_id(host.node, known ? record.incarnation : 0), host.node, {}});
     }
 }
 
@@ -345,10 +357,10 @@ void Recovery::lead_gather() {
     input.place = place_;
     for (const Host &host : record_.live)
         input.reports.push_back(reports_.at(host));
-    std::set<NodeId> taken; // a node that failed twice is read twice
+    std::set<GroupId> taken; // a node that failed twice is read twice
     for (const Host &host : record_.failed)
         for (const GuestGroup &group : histories_.at(host))
-            if (taken.insert(group.node).second)
+            if (taken.insert(group.id).second)
                 input.lost.push_back(group);
 
     Result<Plan> plan = make_plan(input);

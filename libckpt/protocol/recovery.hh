@@ -64,11 +64,12 @@ class Recovery {
     std::vector<Host> lost() const;
     std::vector<Host> newcomers() const;
     Record gather(const std::vector<Host> &lost) const;
-    std::vector<NodeId> groups_on(NodeId node) const;
-    std::set<NodeId> running_groups() const;
+    std::vector<GroupId> groups_on(NodeId node) const;
+    std::set<GroupId> running_groups() const;
     bool all_reported() const;
-    tlckpt_rollback core_step(const Decision &decision, const std::set<NodeId> &running,
-                              std::set<NodeId> &here) const;
+    tlckpt_rollback core_step(const Decision &decision, const std::set<GroupId> &running,
+                              std::set<GroupId> &here) const;
+    void give_groups(Record &record) const;
     Apply what_to_apply() const;
     void propose(Record record);
 

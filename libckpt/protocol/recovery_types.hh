@@ -26,7 +26,7 @@ struct Host {
 
 // What becomes of one group.
 struct Place {
-    NodeId group = 0;
+    GroupId group = 0;
     NodeId node = 0;             // that runs its guests from now on
     std::optional<Sn> member;    // it goes back to this checkpoint; none: present state
 
@@ -39,7 +39,7 @@ struct Decision {
     Incarnation previous = 0;     // of the decision before it
     Sn k = 0;                     // the line
     std::vector<Place> places;    // every group
-    std::vector<NodeId> unprotected;  // groups that had no durable checkpoint: gone
+    std::vector<GroupId> unprotected;  // groups that had no durable checkpoint: gone
 
     bool operator==(const Decision &) const = default;
 };
@@ -154,13 +154,13 @@ struct Fence {
 // Read from the store what the fenced host's groups left; answer HistoryRead.
 struct ReadHistory {
     Host host;
-    std::vector<NodeId> groups;
+    std::vector<GroupId> groups;
 };
 // A group is put to a checkpoint: its guests, those of a live node included, are
 // built anew from it, later checkpoints are dropped, and the channel log is replayed
 // by tlckpt_view_replays(line) (Rule R12).
 struct Restore {
-    NodeId group = 0;
+    GroupId group = 0;
     Sn index = 0;
     Sn line = 0;
 

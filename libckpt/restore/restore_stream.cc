@@ -120,15 +120,15 @@ class Output {
     const char *end_ = nullptr;
 };
 
-Status write_head(const StateRecords &state, Output &out) {
+Status write_head(const StateRecords &state, const std::vector<std::byte> &config, Output &out) {
     XlHeader xl{};
     std::memcpy(xl.magic, kXlMagic, sizeof(xl.magic));
-    const auto config_length = static_cast<std::uint32_t>(state.config.size() + 1);
+    const auto config_length = static_cast<std::uint32_t>(config.size() + 1);
     xl.optional_length = static_cast<std::uint32_t>(sizeof(config_length)) + config_length;
     const LibxlHeader libxl;
     out.add_value(xl);
     out.add_value(config_length);
-    out.add(state.config.data(), state.config.size());
+    out.add(config.data(), config.size());
     out.add("", 1);
     out.add_value(libxl);
     out.add_value(kLibxcContext);
@@ -167,12 +167,17 @@ Status write_pages(std::span<const ImageReader::Page> pages, Output &out) {
 } // namespace
 
 Status write_restore_stream(ImageReader &image, int fd, const Progress &progress) {
+    return write_restore_stream(image, image.state().config, fd, progress);
+}
+
+Status write_restore_stream(ImageReader &image, const std::vector<std::byte> &configuration,
+                            int fd, const Progress &progress) {
     const GuestEntry &entry = image.entry();
     if (entry.kind == GuestKind::hvm)
         return fail(EOPNOTSUPP, "guest {}: Xen can't restore a guest of its kind", entry.name);
     const NoSigpipe guard;
     Output out(fd);
-    CKPT_CHECK(write_head(image.state(), out));
+    CKPT_CHECK(write_head(image.state(), configuration, out));
     const std::uint64_t total = entry.nr_pages * kPageSize;
     std::uint64_t done = 0;
     CKPT_CHECK(image.for_each([&](std::span<const ImageReader::Page> pages) -> Status {

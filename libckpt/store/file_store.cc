@@ -60,8 +60,10 @@ Status FileStore::learn_bases() {
         const Manifest &manifest = stored->manifest;
         if (manifest.incarnation == incarnation_)
             newest_ = std::max(newest_, sn);
-        for (std::size_t i = 0; i < manifest.guests.size(); i++) {
-            const Uuid &uuid = manifest.guests[i].uuid;
+        for (std::size_t i = 0; i < stored->storage.size(); i++) {
+            const Uuid uuid = stored->entry(i).uuid;
+            if (stored->find(uuid) < 0)
+                continue; // a disk without an image
             if (bases_.contains(uuid) && newest[uuid] > manifest.incarnation)
                 continue; // else the index is higher: they come in ascending order
             newest[uuid] = manifest.incarnation;
@@ -109,19 +111,29 @@ Status FileStore::commit(Manifest manifest, std::span<const std::unique_ptr<Gues
     stored.manifest.node = options_.node;
     stored.manifest.incarnation = incarnation_;
     stored.manifest.guests.clear();
+    std::erase_if(stored.manifest.disks,
+                  [](const DiskEntry &disk) { return disk.kind == DiskKind::captured; });
+    std::vector<DiskEntry> disks;
+    std::vector<GuestStorage> of_disks;
     std::vector<GuestPart *> own;
     for (const auto &writer : parts) {
         auto *part = dynamic_cast<GuestPart *>(writer.get());
         CKPT_ASSERT(part);
         CKPT_CHECK(part->check_commit());
-        if (stored.find(part->guest()) >= 0)
+        if (std::ranges::find(own, part->guest(), &GuestPart::guest) != own.end())
             return fail(EINVAL, "store {}: checkpoint {} has guest {} twice", options_.directory,
                         stored.manifest.sn, part->guest().to_string());
+        own.push_back(part);
+        if (part->disk()) {
+            disks.push_back(*part->disk());
+            of_disks.push_back(part->storage());
+            continue;
+        }
         stored.manifest.guests.push_back(part->entry());
         stored.manifest.times.raise_to(part->entry().times);
         stored.storage.push_back(part->storage());
-        own.push_back(part);
     }
+    stored.add_disks(std::move(disks), std::move(of_disks));
     CKPT_CHECK(ownership_->check(disk_, options_.node, incarnation_));
     CKPT_CHECK(put_manifest(stored, own));
     newest_ = stored.manifest.sn;

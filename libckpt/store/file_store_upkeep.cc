@@ -14,8 +14,7 @@ std::vector<ImageRef> images_of(const Uuid &guest, const std::vector<StoredManif
     for (const StoredManifest &stored : manifests)
         if (const int place = stored.find(guest); place >= 0) {
             const auto at = static_cast<std::size_t>(place);
-            images.push_back({stored.manifest.sn, stored.manifest.guests[at].pfn_limit,
-                              stored.storage[at]});
+            images.push_back({stored.manifest.sn, stored.pfn_limit(at), stored.storage[at]});
         }
     return images;
 }

@@ -134,6 +134,21 @@ Status GuestPart::seal(const StateRecords &state, GuestEntry entry) {
     return {};
 }
 
+Status GuestPart::seal_disk(DiskEntry entry) {
+    GuestEntry image;
+    image.name = entry.name;
+    image.full = entry.full;
+    image.pfn_limit = disk_blocks(entry.bytes);
+    CKPT_CHECK(seal({}, std::move(image)));
+    disk_ = std::move(entry);
+    disk_->uuid = guest();
+    disk_->kind = DiskKind::captured;
+    disk_->nr_new = entry_.nr_new;
+    disk_->nr_zero = entry_.nr_zero;
+    disk_->bytes_written = entry_.bytes_written;
+    return {};
+}
+
 Status GuestPart::store_pages_and_state(const StateRecords &state) {
     CKPT_CHECK(sink_->drain());
     SegmentWriter &segments = *lineage_->writer;

@@ -61,6 +61,7 @@ class GuestPart : public GuestWriter {
 
     Status write(PageBatch batch) override;
     Status seal(const StateRecords &state, GuestEntry entry) override;
+    Status seal_disk(DiskEntry entry) override;
     std::uint64_t bytes_written() const override { return sink_->bytes_written() + extra_bytes_; }
 
     const Uuid &guest() const { return lineage_->files.guest(); }
@@ -68,6 +69,8 @@ class GuestPart : public GuestWriter {
     // base is the newest committed image. ESTALE, EINVAL.
     Status check_commit() const;
     const GuestEntry &entry() const { return entry_; }
+    // Nothing: it is a guest's.
+    const std::optional<DiskEntry> &disk() const { return disk_; }
     const GuestStorage &storage() const { return storage_; }
     void committed(Sn sn);
     // Its commit failed in a way that may have left a manifest that refers to
@@ -92,6 +95,7 @@ class GuestPart : public GuestWriter {
     std::list<Lineage::Use>::iterator use_;
     std::uint64_t extra_bytes_ = 0; // state and index
     GuestEntry entry_;
+    std::optional<DiskEntry> disk_;
     GuestStorage storage_;
 };
 

@@ -28,7 +28,7 @@ class StoredImage : public ImageReader {
         if (place < 0)
             return no_guest();
         lock_ = CKPT_TRY(std::move(lock));
-        entry_ = stored.manifest.guests[static_cast<std::size_t>(place)];
+        entry_ = stored.entry(static_cast<std::size_t>(place));
         const GuestStorage &storage = stored.storage[static_cast<std::size_t>(place)];
         RunEntries image =
             CKPT_TRY(RunCache(files_).image(storage.runs, entry_.pfn_limit));

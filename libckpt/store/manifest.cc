@@ -26,6 +26,9 @@ class Writer {
     template <typename T> void item(std::uint32_t type, const T &body) {
         item(type, &body, sizeof body);
     }
+    template <typename T> void list(std::uint32_t type, const std::vector<T> &list) {
+        item(type, list.data(), list.size() * sizeof(T));
+    }
     void text(std::uint32_t type, const std::string &text) { item(type, text.data(), text.size()); }
     std::vector<std::byte> finish() {
         item(TLCKPT_ITEM_END, nullptr, 0);
@@ -82,6 +85,38 @@ GuestEntry decode(const tlckpt_item_guest &item) {
     return entry;
 }
 
+tlckpt_item_disk encode(const DiskEntry &entry) {
+    tlckpt_item_disk item{};
+    std::memcpy(item.uuid, entry.uuid.bytes.data(), sizeof item.uuid);
+    std::memcpy(item.guest, entry.guest.bytes.data(), sizeof item.guest);
+    item.kind = static_cast<std::uint8_t>(entry.kind);
+    item.full = entry.full;
+    item.bytes = entry.bytes;
+    item.nr_new = entry.nr_new;
+    item.nr_zero = entry.nr_zero;
+    item.nr_discarded = entry.nr_discarded;
+    item.bytes_changed = entry.bytes_changed;
+    item.bytes_written = entry.bytes_written;
+    item.snapshot_ns = entry.snapshot_ns;
+    return item;
+}
+
+DiskEntry decode(const tlckpt_item_disk &item) {
+    DiskEntry entry;
+    std::memcpy(entry.uuid.bytes.data(), item.uuid, sizeof item.uuid);
+    std::memcpy(entry.guest.bytes.data(), item.guest, sizeof item.guest);
+    entry.kind = static_cast<DiskKind>(item.kind);
+    entry.full = item.full != 0;
+    entry.bytes = item.bytes;
+    entry.nr_new = item.nr_new;
+    entry.nr_zero = item.nr_zero;
+    entry.nr_discarded = item.nr_discarded;
+    entry.bytes_changed = item.bytes_changed;
+    entry.bytes_written = item.bytes_written;
+    entry.snapshot_ns = item.snapshot_ns;
+    return entry;
+}
+
 // Reads items one by one and puts each where it belongs.
 class Reader {
   public:
@@ -123,16 +158,30 @@ class Reader {
         case TLCKPT_ITEM_PLATFORM:
             manifest.platform = text();
             return {};
-        case TLCKPT_ITEM_GUEST: {
-            const auto item = CKPT_TRY(body<tlckpt_item_guest>());
-            manifest.guests.push_back(decode(item));
+        case TLCKPT_ITEM_GROUPS:
+            list(manifest.groups);
+            return {};
+        case TLCKPT_ITEM_GUEST:
+            if (!manifest.disks.empty())
+                return fail(EBADMSG, "{}: item at {} is a guest behind a disk", where_, at_);
+            manifest.guests.push_back(decode(CKPT_TRY(body<tlckpt_item_guest>())));
             stored_.storage.emplace_back();
             return {};
-        }
+        case TLCKPT_ITEM_DISK:
+            manifest.disks.push_back(decode(CKPT_TRY(body<tlckpt_item_disk>())));
+            stored_.storage.emplace_back();
+            return {};
         case TLCKPT_ITEM_GUEST_NAME:
         case TLCKPT_ITEM_GUEST_STATE:
         case TLCKPT_ITEM_GUEST_RUNS:
-            return take_of_guest(type);
+            return take_of_image(type);
+        case TLCKPT_ITEM_DISK_TARGET:
+        case TLCKPT_ITEM_DISK_SOURCE:
+            if (manifest.disks.empty())
+                return fail(EBADMSG, "{}: item of type {} at {} has no disk", where_, type, at_);
+            (type == TLCKPT_ITEM_DISK_TARGET ? manifest.disks.back().target
+                                             : manifest.disks.back().source) = text();
+            return {};
         default:
             if (type & TLCKPT_ITEM_OPTIONAL)
                 return {};
@@ -155,24 +204,29 @@ class Reader {
         return {};
     }
 
-    Status take_of_guest(std::uint32_t type) {
+    // Of the guest or disk before.
+    Status take_of_image(std::uint32_t type) {
+        Manifest &manifest = stored_.manifest;
         if (stored_.storage.empty())
             return fail(EBADMSG, "{}: item of type {} at {} has no guest", where_, type, at_);
         if (type == TLCKPT_ITEM_GUEST_NAME) {
-            stored_.manifest.guests.back().name = text();
+            (manifest.disks.empty() ? manifest.guests.back().name : manifest.disks.back().name) =
+                text();
         } else if (type == TLCKPT_ITEM_GUEST_STATE) {
             stored_.storage.back().state = CKPT_TRY(body<tlckpt_item_state>());
         } else {
-            RunList &runs = stored_.storage.back().runs;
-            runs.resize(body_.size() / sizeof(tlckpt_item_run));
-            if (!runs.empty())
-                std::memcpy(runs.data(), body_.data(), runs.size() * sizeof runs[0]);
+            list(stored_.storage.back().runs);
         }
         return {};
     }
 
     std::string text() const {
         return {reinterpret_cast<const char *>(body_.data()), body_.size()};
+    }
+    template <typename T> void list(std::vector<T> &into) const {
+        into.resize(body_.size() / sizeof(T));
+        if (!into.empty())
+            std::memcpy(into.data(), body_.data(), into.size() * sizeof(T));
     }
     template <typename T> Result<T> body() const {
         if (body_.size() < sizeof(T))
@@ -190,10 +244,36 @@ class Reader {
 
 } // namespace
 
-int StoredManifest::find(const Uuid &guest) const {
-    const auto found = std::ranges::find(manifest.guests, guest, &GuestEntry::uuid);
-    return found == manifest.guests.end() ? -1
-                                          : static_cast<int>(found - manifest.guests.begin());
+int StoredManifest::find(const Uuid &image) const {
+    const auto guest = std::ranges::find(manifest.guests, image, &GuestEntry::uuid);
+    if (guest != manifest.guests.end())
+        return static_cast<int>(guest - manifest.guests.begin());
+    const auto disk = std::ranges::find_if(manifest.disks, [&](const DiskEntry &entry) {
+        return entry.uuid == image && entry.kind == DiskKind::captured;
+    });
+    if (disk == manifest.disks.end())
+        return -1;
+    return static_cast<int>(manifest.guests.size()) + static_cast<int>(disk - manifest.disks.begin());
+}
+
+Pfn StoredManifest::pfn_limit(std::size_t place) const { return entry(place).pfn_limit; }
+
+GuestEntry StoredManifest::entry(std::size_t place) const {
+    if (place < manifest.guests.size())
+        return manifest.guests[place];
+    const DiskEntry &disk = manifest.disks[place - manifest.guests.size()];
+    GuestEntry entry;
+    entry.uuid = disk.uuid;
+    entry.name = disk.name;
+    entry.full = disk.full;
+    entry.pfn_limit = entry.nr_pages = disk_blocks(disk.bytes);
+    return entry;
+}
+
+void StoredManifest::add_disks(std::vector<DiskEntry> disks, std::vector<GuestStorage> images) {
+    manifest.disks.insert(manifest.disks.begin(), disks.begin(), disks.end());
+    storage.insert(storage.end(), images.begin(), images.end());
+    storage.resize(manifest.guests.size() + manifest.disks.size());
 }
 
 std::vector<std::byte> encode_manifest(const StoredManifest &stored) {
@@ -206,13 +286,26 @@ std::vector<std::byte> encode_manifest(const StoredManifest &stored) {
     writer.text(TLCKPT_ITEM_NODE, m.node);
     writer.text(TLCKPT_ITEM_PRODUCER, m.producer);
     writer.text(TLCKPT_ITEM_PLATFORM, m.platform);
+    if (!m.groups.empty())
+        writer.list(TLCKPT_ITEM_GROUPS, m.groups);
     for (std::size_t i = 0; i < m.guests.size(); i++) {
         const GuestStorage &storage = stored.storage[i];
         writer.item(TLCKPT_ITEM_GUEST, encode(m.guests[i]));
         writer.text(TLCKPT_ITEM_GUEST_NAME, m.guests[i].name);
         writer.item(TLCKPT_ITEM_GUEST_STATE, storage.state);
-        writer.item(TLCKPT_ITEM_GUEST_RUNS, storage.runs.data(),
-                    storage.runs.size() * sizeof(tlckpt_item_run));
+        writer.list(TLCKPT_ITEM_GUEST_RUNS, storage.runs);
+    }
+    for (std::size_t i = 0; i < m.disks.size(); i++) {
+        const DiskEntry &disk = m.disks[i];
+        writer.item(TLCKPT_ITEM_DISK, encode(disk));
+        writer.text(TLCKPT_ITEM_GUEST_NAME, disk.name);
+        writer.text(TLCKPT_ITEM_DISK_TARGET, disk.target);
+        writer.text(TLCKPT_ITEM_DISK_SOURCE, disk.source);
+        if (disk.kind != DiskKind::captured)
+            continue;
+        const GuestStorage &storage = stored.storage[m.guests.size() + i];
+        writer.item(TLCKPT_ITEM_GUEST_STATE, storage.state);
+        writer.list(TLCKPT_ITEM_GUEST_RUNS, storage.runs);
     }
     return writer.finish();
 }

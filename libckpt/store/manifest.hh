@@ -24,11 +24,23 @@ struct GuestStorage {
 
 struct StoredManifest {
     Manifest manifest;
-    std::vector<GuestStorage> storage; // of manifest.guests, in their order
+    // Of manifest.guests, in their order, then of manifest.disks.
+    std::vector<GuestStorage> storage;
 
-    // The guest's place in both lists; -1: not in this checkpoint.
-    int find(const Uuid &guest) const;
+    // The place in `storage` of a guest's or disk's image; -1: not in this
+    // checkpoint.
+    int find(const Uuid &image) const;
+    Pfn pfn_limit(std::size_t place) const;
+    // A guest's entry; a disk's in a guest's form, and of no kind.
+    GuestEntry entry(std::size_t place) const;
+    // Captured disks, in front of the others; all guests are there.
+    void add_disks(std::vector<DiskEntry> disks, std::vector<GuestStorage> images);
 };
+
+// The blocks of a disk.
+constexpr std::uint64_t disk_blocks(std::uint64_t bytes) {
+    return (bytes + TLCKPT_BLOCK - 1) / TLCKPT_BLOCK;
+}
 
 std::vector<std::byte> encode_manifest(const StoredManifest &stored);
 // EBADMSG, EPROTONOSUPPORT; `where` starts the message.

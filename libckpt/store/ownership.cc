@@ -81,14 +81,14 @@ Status create_store(const std::string &directory, DiskObserver *observer) {
         // A new file system has lost+found; a creation that was cut short
         // leaves its folders.
         if (file.name != "lost+found" && file.name != kNodesFolder && file.name != kGuestsFolder &&
-            file.name != std::string(kSuperblock) + ".tmp")
+            !file.name.starts_with(kSuperblock))
             return fail(ENOTEMPTY, "store {}: has other files ({}) and no superblock", directory,
                         file.name);
+    std::string used;
     for (const char *folder : {kNodesFolder, kGuestsFolder}) {
         CKPT_CHECK(disk.make_dir(folder));
         if (!CKPT_TRY(disk.list(folder)).empty())
-            return fail(ENOTEMPTY, "store {}: has a store's files in {}/, but no superblock",
-                        directory, folder);
+            used = folder;
     }
     tlckpt_superblock superblock{};
     if (::getrandom(superblock.store_uuid, sizeof superblock.store_uuid, 0) !=
@@ -97,7 +97,16 @@ Status create_store(const std::string &directory, DiskObserver *observer) {
     superblock.created_ns = wall_clock_ns();
     superblock.page_bytes = TLCKPT_BLOCK;
     seal_block(superblock, TLCKPT_MAGIC_SUPERBLOCK);
-    return disk.replace(kSuperblock, std::as_bytes(std::span(&superblock, 1)));
+    // Several nodes of a new cluster do this at the same time: whose superblock comes first
+    // counts. That it is there, only this step tells for sure: NFS remembers absent names.
+    const Status put = disk.put_new(kSuperblock, std::as_bytes(std::span(&superblock, 1)));
+    if (!put && put.error().is(EEXIST))
+        return {};
+    CKPT_CHECK(put);
+    if (used.empty())
+        return {};
+    CKPT_CHECK(disk.remove(kSuperblock));
+    return fail(ENOTEMPTY, "store {}: has a store's files in {}/, but no superblock", directory, used);
 }
 
 Status check_superblock(const Disk &disk) {

@@ -65,6 +65,31 @@ struct GuestEntry {
     StageTimes times;
 };
 
+// What one node checkpoint holds of one disk of a guest. A captured disk's image
+// is one as a guest's: its blocks of 4096 bytes are the pages.
+enum class DiskKind : std::uint8_t {
+    captured = 1,
+    read_only = 2, // by identity: name, target, size
+    excluded = 3,  // left out by the configuration
+};
+
+struct DiskEntry {
+    Uuid uuid;  // of its image (disk_uuid())
+    Uuid guest; // whose disk it is
+    std::string name;   // the guest's: "xvda"
+    std::string target; // what it was in Dom0
+    std::string source; // where a snapshot of it may be held: the pool
+    DiskKind kind = DiskKind::captured;
+    bool full = false;               // a full capture, not an increment
+    std::uint64_t bytes = 0;         // its size
+    std::uint64_t nr_new = 0;        // distinct blocks new in this checkpoint (by the store)
+    std::uint64_t nr_zero = 0;       // of these: all zero, not stored (by the store)
+    std::uint64_t nr_discarded = 0;  // of these: given back by the guest
+    std::uint64_t bytes_changed = 0; // what the provider told: its own, larger blocks
+    std::uint64_t bytes_written = 0; // to the store (by the store)
+    std::uint64_t snapshot_ns = 0;   // T_d: its snapshot, in the pause
+};
+
 struct Manifest {
     std::string node;
     Sn sn = 0;
@@ -77,7 +102,10 @@ struct Manifest {
     StageTimes times;
     std::string producer; // program and version that took it
     std::string platform; // what the guests ran on: "xen 4.17.7"
+    // Groups of guests (protocol/line.hh) that this is a capture of, with guests or without.
+    std::vector<std::uint32_t> groups;
     std::vector<GuestEntry> guests;
+    std::vector<DiskEntry> disks; // of all of them
     // In list(): the manifest can't be used, and why; only sn is set then.
     std::string damage;
 };
@@ -96,8 +124,13 @@ class GuestWriter {
     // After an error the part can only be destroyed. EINVAL: an increment
     // without a full checkpoint before it, or a pfn not below pfn_limit.
     virtual Status seal(const StateRecords &state, GuestEntry entry) = 0;
+    // The same for a disk's image, of a part begun for its uuid.
+    virtual Status seal_disk(DiskEntry entry) = 0;
     virtual std::uint64_t bytes_written() const = 0;
 };
+
+// A guest's part, and those of its disks behind it.
+using GuestParts = std::vector<std::unique_ptr<GuestWriter>>;
 
 // One guest's image at one index.
 class ImageReader {
@@ -176,8 +209,8 @@ class PageStore {
     // sealed before it, or else on its newest committed checkpoint.
     virtual Result<std::unique_ptr<GuestWriter>> begin_guest(const Uuid &uuid) = 0;
     // Makes sealed parts one durable node checkpoint: all or nothing. The
-    // guests' entries come from the parts, node and incarnation from the
-    // store's options. Errors: EEXIST this sn is committed; EINVAL it is not
+    // guests' entries come from the parts, and so do those of captured disks,
+    // node and incarnation from the store's options. Errors: EEXIST this sn is committed; EINVAL it is not
     // above all of this incarnation; ESTALE an increment builds on a part that
     // was not committed (a full one is needed); ENOSPC and others. With any,
     // nothing of it is listed, and the parts can be tried again.

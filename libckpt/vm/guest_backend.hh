@@ -17,6 +17,7 @@
 #include "libckpt/base/result.hh"
 #include "libckpt/base/uuid.hh"
 #include "libckpt/io/page_batch.hh"
+#include "libckpt/vm/disk_info.hh"
 
 namespace ckpt {
 
@@ -42,8 +43,19 @@ struct GuestInfo {
     std::uint64_t nr_pages = 0; // memory the guest has now
     Pfn pfn_limit = 0;          // pfns are below this
     unsigned nr_vcpus = 0;
+    std::vector<DiskInfo> disks;
     // Why this guest can't be protected, with what to do; empty if it can.
     std::string refusal;
+};
+
+// What a checkpoint has, or has not, of one thing of a guest: a line of the
+// pre-flight.
+enum class NoteKind : std::uint8_t { ok, warn, refuse };
+struct GuestNote {
+    NoteKind kind = NoteKind::ok;
+    std::string subject; // "disk xvda"
+    std::string found;
+    std::string advice; // what to do about it; empty: nothing
 };
 
 // The registers part (reg) and what a restore needs beside pages, as the bytes
@@ -140,6 +152,11 @@ class GuestBackend {
     virtual Result<std::vector<GuestInfo>> list() = 0;
     // ENOENT: no such guest; EOPNOTSUPP: refused, the context says why.
     virtual Result<std::unique_ptr<Guest>> open(const Uuid &uuid) = 0;
+    // What a checkpoint would have of this guest's devices and abilities, and
+    // what not; beside GuestInfo::refusal.
+    virtual Result<std::vector<GuestNote>> examine([[maybe_unused]] const GuestInfo &guest) {
+        return std::vector<GuestNote>();
+    }
     // After a crash of the program: resumes guests of `uuids` (none given: of
     // all that it can tell an earlier run had) that it left suspended, or asked
     // to suspend: takes the request back, or waits for what can't be taken back.

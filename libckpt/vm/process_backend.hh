@@ -33,6 +33,7 @@ struct ProcessGuestSpec {
     // so that the guest can be suspended. Empty: the guest sleeps.
     std::function<void(std::span<std::byte> memory, ProcessRegisters &registers)> work{};
     WriteTracking tracking = WriteTracking::best;
+    std::vector<DiskInfo> disks{}; // for a provider of the test's
 };
 
 // The calls of Guest at which something may be made to go wrong.

@@ -39,6 +39,7 @@ GuestInfo ProcessMachine::info() const {
     info.nr_pages = spec_.nr_pages - holes_.count();
     info.pfn_limit = spec_.nr_pages;
     info.nr_vcpus = spec_.nr_vcpus;
+    info.disks = spec_.disks;
     return info;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "libckpt/vm/xen_examine.hh"
 #include "libckpt/vm/xen_guest.hh"
 #include "libckpt/vm/xen_probe.hh"
 #include "libckpt/vm/xen_suspend.hh"
@@ -48,6 +49,10 @@ class XenBackend : public GuestBackend {
         if (info.kind == GuestKind::pv && !machine_)
             machine_ = CKPT_TRY(MachineTable::map());
         return XenGuest::open(std::move(info), machine_);
+    }
+
+    Result<std::vector<GuestNote>> examine(const GuestInfo &guest) override {
+        return xen::examine(handles_.store, guest);
     }
 
     // Our marks beside a domain say what is to be done there.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "libckpt/vm/xen_disks.hh"
 #include "libckpt/vm/xen_log_dirty.hh"
 
 namespace ckpt::xen {
@@ -22,8 +23,11 @@ std::string refusal(Handles &handles, const xc_domaininfo_t &info, GuestKind kin
         return "it has a device model (type=\"hvm\"), whose state can't be captured yet; run it "
                "with type=\"pvh\" or type=\"pv\"";
     if (!handles.store.children(domain_path(info.domain, "device/pci")).empty())
-        return "a PCI device is passed through to it, whose state can't be captured; detach it "
-               "(xl pci-detach)";
+        return "a PCI device (a virtual function of SR-IOV is one, too) is passed through to it, "
+               "whose state can't be captured; detach it (xl pci-detach), or give it a vif";
+    if (!handles.store.children(domain_path(info.domain, "device/vtpm")).empty())
+        return "it has a virtual TPM, whose state can't be captured, and must not go back in time; "
+               "run it without one";
     unsigned width = 0;
     if (kind == GuestKind::pv && !(info.flags & (XEN_DOMINF_dying | XEN_DOMINF_shutdown)) &&
         !xc_domain_get_guest_width(handles.control.get(), info.domain, &width) && width != kPvWidth)
@@ -71,6 +75,7 @@ Result<GuestInfo> probe(Handles &handles, const xc_domaininfo_t &info, LogDirtyS
     xen_pfn_t limit = 0;
     if (!xc_domain_nr_gpfns(handles.control.get(), info.domain, &limit))
         guest.pfn_limit = limit;
+    guest.disks = disks_of(handles.store, info.domain);
     guest.refusal = refusal(handles, info, guest.kind);
     if (!guest.refusal.empty() || guest.state == RunState::dying)
         return guest;

@@ -109,6 +109,7 @@ Result<std::unique_ptr<PvSpace>> PvSpace::open(Handles &handles, const xc_domain
                                                std::shared_ptr<MachineTable> machine) {
     std::unique_ptr<PvSpace> space(new PvSpace(handles, info.domain));
     space->machine_ = std::move(machine);
+    space->paused_ = info.flags & XEN_DOMINF_paused;
     const xen_pfn_t frame = info.shared_info_frame;
     space->shared_info_ =
         CKPT_TRY(Mapping::create(handles.memory.get(), info.domain, std::span(&frame, 1)));
@@ -142,8 +143,8 @@ Status PvSpace::map_list() {
                     domid_);
     if (limit_ && limit > limit_)
         return fail(ERANGE, "domain {}: its memory space grew; it must be opened again", domid_);
-    const auto frames = CKPT_TRY(walk(arch.p2m_cr3 >> XC_PAGE_SHIFT, arch.p2m_vaddr,
-                                      (limit + kEntries - 1) / kEntries));
+    const auto frames =
+        CKPT_TRY(walk(CKPT_TRY(root()), arch.p2m_vaddr, (limit + kEntries - 1) / kEntries));
     list_ = CKPT_TRY(Mapping::create(handles_.memory.get(), domid_, frames));
     limit_ = limit;
     generation_ = generation;
@@ -158,6 +159,18 @@ Status PvSpace::map_list() {
     if (arch.p2m_generation != generation)
         return fail(EAGAIN, "domain {}: its p2m list is being changed", domid_);
     return {};
+}
+
+// The tables that map the list. A guest that was restored and has not run yet says in its
+// shared page where they were before; its processor's kernel half has the list as well,
+// and does not change while it is paused.
+Result<xen_pfn_t> PvSpace::root() const {
+    if (!paused_)
+        return arch_info(shared_info_.page(0)).p2m_cr3 >> XC_PAGE_SHIFT;
+    vcpu_guest_context_any_t context;
+    if (xc_vcpu_getcontext(handles_.control.get(), domid_, 0, &context))
+        return fail(errno, "domain {}: can't get the state of its processor 0", domid_);
+    return context.x64.ctrlreg[3] >> XC_PAGE_SHIFT;
 }
 
 // The frames behind `pages` pages from `address` on, by the tables below `root`.

@@ -111,11 +111,13 @@ class PvSpace : public Space {
   private:
     PvSpace(Handles &handles, std::uint32_t domid) : handles_(handles), domid_(domid) {}
     Status map_list();
+    Result<xen_pfn_t> root() const;
     Result<std::vector<xen_pfn_t>> walk(xen_pfn_t root, std::uint64_t address, std::size_t pages);
     const std::uint64_t *list_page(std::size_t i) const;
 
     Handles &handles_;
     std::uint32_t domid_;
+    bool paused_ = false;
     Pfn limit_ = 0;
     std::shared_ptr<MachineTable> machine_;
     Mapping shared_info_, list_;

@@ -59,7 +59,7 @@ class Member : public CoordinationObserver {
     void on(const Fence &a) { recovery_event(FenceConfirmed{a.host}); }
     void on(const ReadHistory &a) {
         HistoryRead read{a.host, {}};
-        for (NodeId group : a.groups)
+        for (GroupId group : a.groups)
             read.groups.push_back({group, {{3, 0, 0, true}}, {}});
         recovery_event(read);
     }

@@ -3,64 +3,34 @@
 checkpoints need frames, so they are the rig's business."""
 import contextlib
 import os
-import shutil
-import socket
-import subprocess
+import signal
+import sys
 import tempfile
 import time
-import urllib.request
 
 from rig import Node, expect, wait_for
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../rig"))
+import services  # noqa: E402
 
 KEY = "000102030405060708090a0b0c0d0e0f"
 
 
-class Etcd:
-    """An etcd of its own, on loopback."""
-
-    def __init__(self):
-        self.folder = tempfile.mkdtemp(prefix="tlckpt-etcd-")
-        with socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", 0))
-            other.bind(("127.0.0.1", 0))
-            self.url = f"http://127.0.0.1:{one.getsockname()[1]}"
-            self.peer = f"http://127.0.0.1:{other.getsockname()[1]}"
-        self.process = None
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def start(self):
-        # pylint: disable-next=consider-using-with
-        self.process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "etcd", f"--data-dir={self.folder}/data",
-             f"--listen-client-urls={self.url}", f"--advertise-client-urls={self.url}",
-             f"--listen-peer-urls={self.peer}", f"--initial-advertise-peer-urls={self.peer}",
-             f"--initial-cluster=default={self.peer}", "--log-level=error"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for("etcd is up", self.healthy, 60)
-
-    def healthy(self):
+@contextlib.contextmanager
+def etcd_of_its_own(kind):
+    with tempfile.TemporaryDirectory(prefix="tlckpt-etcd-") as folder:
+        etcd = kind(folder)
+        etcd.start()
         try:
-            with urllib.request.urlopen(self.url + "/health", timeout=2) as answer:
-                return b"true" in answer.read()
-        except OSError:
-            return False
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
+            yield etcd
+        finally:
+            etcd.stop()
 
 
 @contextlib.contextmanager
-def cluster(count, **more):
+def cluster(count, kind=services.Etcd, **more):
     """Nodes n1, n2, ... not started, with one store."""
-    with Etcd() as etcd, contextlib.ExitStack() as stack:
+    with etcd_of_its_own(kind) as etcd, contextlib.ExitStack() as stack:
         shared = stack.enter_context(tempfile.TemporaryDirectory(prefix="tlckpt-shared-"))
         nodes = []
         for number in range(1, count + 1):
@@ -106,9 +76,9 @@ def test_cluster_of_two_knows_what_each_node_has():
         expect(plan["line"] == 2 and plan["lost"] == [2], f"plan {plan}")
         groups = {group["group"]: group for group in plan["groups"]}
         # n1 has seen nothing of n2, but its index says that it may have.
-        expect(groups[2]["node"] == 1 and groups[2]["checkpoint"] == 2 and groups[2]["bytes"] > 0
-               and groups[2]["guests"] == ["p2"], f"n2's guests: {groups[2]}")
-        expect(groups[1]["goes_back"] and groups[1]["checkpoint"] == 2, f"n1's guests: {groups[1]}")
+        expect(groups["2"]["node"] == 1 and groups["2"]["checkpoint"] == 2 and groups["2"]["bytes"] > 0
+               and groups["2"]["guests"] == ["p2"], f"n2's guests: {groups['2']}")
+        expect(groups["1"]["goes_back"] and groups["1"]["checkpoint"] == 2, f"n1's guests: {groups['1']}")
         nodes[0].refused("plan", "n7", says=["no node n7 in this cluster"])
         nodes[0].refused("recover", says=["no node is lost"])
 
@@ -137,6 +107,37 @@ def test_cluster_goes_on_without_etcd_and_says_so():
         wait_for("what was taken meanwhile is known", lambda: [
             m["durable"] for m in member(nodes[0])["members"]] == [1, 1], 30)
         time.sleep(4)  # beyond the lease
+        expect(member(nodes[0])["incarnation"] == 0, "nobody was lost")
+
+
+def test_cluster_by_tls_certificates_and_users():
+    with cluster(2, services.SecureEtcd) as (etcd, nodes):
+        for node in nodes:
+            node.settings["etcd"].update(
+                user=etcd.USER, **{f"{name}_file": f"{etcd.client}/{name}.pem" for name in ("ca", "cert", "key")},
+                password_file=f"{etcd.client}/password")
+        wrong = os.path.join(nodes[1].folder, "wrong")
+        with open(wrong, "w", encoding="utf-8") as stream:
+            stream.write("wrong\n")
+        right = nodes[1].settings["etcd"]["password_file"]
+        nodes[1].settings["etcd"]["password_file"] = wrong
+        nodes[0].start()
+        nodes[1].start()
+        wait_for("n1 takes part", lambda: takes_part(nodes[0]), 40)
+        wait_for("n2 is refused", lambda: "password" in member(nodes[1])["etcd"], 20)
+        nodes[1].kill(signal.SIGTERM)
+        nodes[1].settings["etcd"]["password_file"] = right
+        start_all(nodes[1:])
+        expect([n.checkpoint() for n in nodes] == [1, 1], "both take checkpoints")
+        # What tokens were given for changes: etcd takes none of them any more.
+        etcd.administer("/v3/auth/user/add", {"name": "somebody", "password": "else"})
+        nodes[0].checkpoint()
+        wait_for("n2 hears of the next one", lambda: member(nodes[1])["members"][0]["durable"] == 2, 20)
+        etcd.stop()
+        etcd.start()
+        time.sleep(4)  # beyond the lease
+        nodes[0].checkpoint()
+        wait_for("and of one after etcd's restart", lambda: member(nodes[1])["members"][0]["durable"] == 3, 20)
         expect(member(nodes[0])["incarnation"] == 0, "nobody was lost")
 
 

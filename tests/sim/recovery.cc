@@ -132,8 +132,8 @@ void Simulation::settle_if_quiet(unsigned h) {
     host.settle_for = 0;
     std::set<unsigned> here(host.groups.begin(), host.groups.end());
     for (const Place &place : host.recovery->record().decided_places())
-        if (place.node == host.id.node)
-            here.insert(place.group - 1u);
+        if (place.node == host.id.node && place.group <= groups_.size())
+            here.insert(place.group - 1u); // else one that has no guests
     for (unsigned g : here) {
         GuestGroup group = history_of(g);
         if (groups_[g].host == h && groups_[g].running)
@@ -144,7 +144,7 @@ void Simulation::settle_if_quiet(unsigned h) {
 }
 
 GuestGroup Simulation::history_of(unsigned g) const {
-    GuestGroup group{static_cast<NodeId>(g + 1), {}, {}};
+    GuestGroup group{g + 1, {}, {}};
     for (const Image &image : groups_[g].images)
         if (image.fate == Fate::durable)
             group.captures.push_back({image.index, image.prev, image.incarnation, true});
@@ -186,8 +186,9 @@ void Simulation::on(unsigned h, const Fence &action) {
 void Simulation::on(unsigned h, const ReadHistory &action) {
     if_same(h, scenario_.store_delay, [this, h, action] {
         HistoryRead read{action.host, {}};
-        for (NodeId group : action.groups)
-            read.groups.push_back(history_of(group - 1u));
+        for (GroupId group : action.groups)
+            if (group <= groups_.size())
+                read.groups.push_back(history_of(group - 1u));
         feed(h, read);
     });
 }

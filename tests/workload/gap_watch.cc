@@ -14,6 +14,7 @@ namespace {
 constexpr std::int64_t kSuspendNs = 100'000;
 // Clocks read within this are read at one instant.
 constexpr std::int64_t kInstantNs = 200'000;
+constexpr int kTries = 5;
 // The longer the TSC is compared, the better its rate is known.
 constexpr unsigned kFirstCalibrationUs = 200'000;
 constexpr std::int64_t kCalibrationNs = 5'000'000'000;
@@ -31,24 +32,34 @@ void sleep_us(unsigned us) {
 
 } // namespace
 
-// All clocks at one instant: the narrowest of some tries. A freeze that comes between two readings
-// makes that try a wide one; it is left to the next look, as a whole.
+// Whether the guest was suspended between the two.
+bool GapWatch::moved(const Clocks &from, const Clocks &to) {
+    return std::abs(to.ahead_ns - from.ahead_ns) > to.error_ns + from.error_ns + kSuspendNs;
+}
+
+// All clocks at one instant: the narrowest of some tries. A suspend between two of them ends what
+// was tried before: a guest that is restored comes to the same instant, but may find other widths,
+// and shall not see its freeze a step earlier or later. One within a try makes that a wide one, after
+// which there is another.
 GapWatch::Clocks GapWatch::read_clocks() {
     Clocks best{};
     std::uint64_t narrowest = UINT64_MAX;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0, tries = 0; i < kTries && tries < 4 * kTries; tries++) {
         const std::uint64_t start = __rdtsc();
         const std::int64_t before = now_ns(CLOCK_MONOTONIC);
         const std::int64_t boot = now_ns(CLOCK_BOOTTIME);
         const std::int64_t after = now_ns(CLOCK_MONOTONIC);
         const std::uint64_t width = __rdtsc() - start;
-        if (width >= narrowest)
-            continue;
-        narrowest = width;
         const std::int64_t half = (after - before) / 2;
-        best = {start + width / 2, before + half, boot - before - half, half};
+        const Clocks now{start + width / 2, before + half, boot - before - half, half};
+        const bool wide = width / 8 > narrowest;
+        if (width < narrowest || moved(best, now)) {
+            narrowest = width;
+            best = now;
+        }
         if (after - before < kInstantNs && i > 0) // the first try warms the caches
             break;
+        i += !wide;
     }
     return best;
 }
@@ -92,10 +103,9 @@ void GapWatch::look() {
     gap.tsc_ms = static_cast<double>(gap.tsc) / ticks_per_ms_;
     gap.monotonic_ms = static_cast<double>(now.monotonic_ns - last_.monotonic_ns) / 1e6;
     max_ms_ = std::max(max_ms_, gap.tsc_ms);
-    const std::int64_t slept = now.ahead_ns - last_.ahead_ns;
-    const bool moved = std::abs(slept) > now.error_ns + last_.error_ns + kSuspendNs;
-    gap.slept_ms = moved ? static_cast<double>(slept) / 1e6 : 0;
-    gap.suspended = moved || gap.tsc < 0;
+    const bool slept = moved(last_, now);
+    gap.slept_ms = slept ? static_cast<double>(now.ahead_ns - last_.ahead_ns) / 1e6 : 0;
+    gap.suspended = slept || gap.tsc < 0;
     const Clocks previous = std::exchange(last_, now);
     if (gap.suspended) { // CLOCK_MONOTONIC left something out: the rate from here on
         reference_ = now;

@@ -58,6 +58,7 @@ class GapWatch {
         std::int64_t ahead_ns; // CLOCK_BOOTTIME - CLOCK_MONOTONIC
         std::int64_t error_ns; // of ahead_ns, at most
     };
+    static bool moved(const Clocks &from, const Clocks &to);
     static Clocks read_clocks();
     void calibrate();
     void look();

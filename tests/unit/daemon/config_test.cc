@@ -94,6 +94,18 @@ TEST(Config, RefusesWrongTypes) {
     EXPECT_THAT(refusal("[node]\nname = \"x\"\n"), HasSubstr("t.conf:1: node: must be 1 to 64"));
 }
 
+TEST(Config, ExcludedDisks) {
+    auto config = parse_config("[disks]\nexclude = [\"web1/xvdb\"]\nheld = 3\n"
+                               "directory = \"/srv/disks\"\n", "t.conf");
+    ASSERT_TRUE(config) << config.error().context;
+    EXPECT_EQ(config->disks_exclude, std::vector<std::string>{"web1/xvdb"});
+    EXPECT_EQ(config->disks_held, 3u);
+    EXPECT_EQ(config->disks_directory, "/srv/disks");
+    EXPECT_THAT(refusal("[disks]\ndirectory = \"disks\"\n"), HasSubstr("an absolute path"));
+    EXPECT_THAT(refusal("[disks]\nexclude = [\"xvdb\"]\n"), HasSubstr("a list of \"GUEST/DISK\""));
+    EXPECT_THAT(refusal("[disks]\nheld = 0\n"), HasSubstr("an integer from 1"));
+}
+
 TEST(Config, NamesTheLineThatIsNotToml) {
     EXPECT_THAT(refusal("node = \"n1\"\nbackend xen\n"), StartsWith("t.conf:2: not TOML: "));
     EXPECT_THAT(refusal("keep = 1\nkeep = 2\n"), StartsWith("t.conf:2: not TOML: "));

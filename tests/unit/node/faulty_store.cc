@@ -15,6 +15,10 @@ class FaultyPart : public GuestWriter {
         CKPT_CHECK(store_.may("seal"));
         return part_->seal(state, std::move(entry));
     }
+    Status seal_disk(DiskEntry entry) override {
+        CKPT_CHECK(store_.may("seal"));
+        return part_->seal_disk(std::move(entry));
+    }
     std::uint64_t bytes_written() const override { return part_->bytes_written(); }
 
   private:

@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "libckpt/vm/process_backend.hh"
+#include "tests/unit/disk/memory_disks.hh"
 #include "tests/unit/node/faulty_store.hh"
 #include "tests/unit/store/store_rig.hh"
 
@@ -192,6 +193,7 @@ class NodeCheckpointerTest : public ::testing::Test {
     }
 
     QuietLogger logger_;
+    MemoryDisks disks_;
     ProcessBackend backend_;
     TempDir directory_;
     std::unique_ptr<PageArena> arena_;
@@ -202,6 +204,54 @@ class NodeCheckpointerTest : public ::testing::Test {
     std::vector<Snapshot> snapshots_;
     std::unique_ptr<NodeCheckpointer> node_;
 };
+
+// The disk is written to at the very moment of the suspend, and again behind it.
+TEST_F(NodeCheckpointerTest, DisksAreOfTheSameCut) {
+    disks_.add("data", 1024 * 1024);
+    DiskInfo disk;
+    disk.name = "xvda";
+    disk.target = "data";
+    disk.number = 51712;
+    auto *machine = *backend_.create_guest(
+        guest_uuid(9), {.name = "g9", .nr_pages = 64, .work = busy, .disks = {disk}});
+    std::uint64_t steps = 0;
+    machine->on_suspended([&](ProcessMachine &stopped) {
+        steps = stopped.registers()[0].steps;
+        disks_.write("data", 0, fmt::format("{:20}", steps));
+    });
+    start(1, {.disks = {&disks_, {}}});
+    ASSERT_TRUE(node_->protect(guest_uuid(9)));
+    for (Sn sn = 1; sn <= 6; sn++) {
+        int shots = sn == 3 ? 1 : 0;
+        disks_.decide = [&](const std::string &call) {
+            return call == "snapshot" && shots-- > 0 ? EIO : 0;
+        };
+        ASSERT_TRUE(checkpoint()) << observer_.failures.back();
+        const std::string cut = fmt::format("{:20}", steps);
+        disks_.write("data", 0, "later");
+        expect_running();
+        EXPECT_EQ(observer_.failures.size(), sn < 3 ? 0u : 1u);
+        const Manifest &manifest = observer_.manifests.back();
+        ASSERT_EQ(manifest.guests.size(), 2u);
+        ASSERT_EQ(manifest.disks.size(), 1u);
+        EXPECT_EQ(manifest.disks[0].full, sn == 1);
+        EXPECT_EQ(manifest.disks[0].guest, guest_uuid(9));
+        EXPECT_GT(manifest.times.disk, 0u);
+        for (int i = 0; i < 2000 && disks_.nr_held() != 1; i++) // the worker drops the base of before
+            std::this_thread::sleep_for(1ms);
+        EXPECT_EQ(disks_.nr_held(), 1);
+        auto image = store_->open_image(manifest.sn, manifest.disks[0].uuid);
+        ASSERT_TRUE(image) << image.error().message();
+        std::string found;
+        ASSERT_TRUE((*image)->for_each([&](std::span<const ImageReader::Page> pages) -> Status {
+            for (const auto &page : pages)
+                if (page.pfn == 0)
+                    found.assign(reinterpret_cast<const char *>(page.data), 20);
+            return {};
+        }));
+        EXPECT_EQ(found, cut);
+    }
+}
 
 TEST_F(NodeCheckpointerTest, TenCheckpointsOfThreeGuests) {
     start(3, {.early = {.target_pages = 100, .max_pages = 400}, .verify = true});

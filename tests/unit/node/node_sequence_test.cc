@@ -56,10 +56,10 @@ struct Model {
         return false;
     }
 
-    void begin(unsigned nr_guests) {
+    void begin(unsigned nr_guests, bool may_be_empty = false) {
         guests.assign(nr_guests, ModelGuest{});
         NodeActions actions;
-        sequence.begin(nr_guests, actions);
+        sequence.begin(nr_guests, may_be_empty, actions);
         target = sequence.target();
         perform(actions);
     }
@@ -362,6 +362,18 @@ TEST(NodeSequence, PrevIsTheLastCaptureDurableOrNot) { // Rule R9
     EXPECT_EQ(model.sequence.prev(), 2u);
     run_good(model);
     EXPECT_EQ(model.truth.durable, 3u);
+    EXPECT_EQ(model.broken, "");
+}
+
+TEST(NodeSequence, WithoutGuestsACheckpointSaysThatTheyEnded) {
+    Model model;
+    model.sequence.request(CheckpointKind::forced, 4);
+    model.begin(0);
+    EXPECT_EQ(model.nr_given_up, 1u) << "nobody asked for an empty one";
+    model.sequence.request(CheckpointKind::forced, 4);
+    model.begin(0, true);
+    run_good(model);
+    EXPECT_EQ(model.truth.durable, 4u);
     EXPECT_EQ(model.broken, "");
 }
 

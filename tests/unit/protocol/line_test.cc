@@ -6,8 +6,8 @@
 namespace ckpt {
 namespace {
 
-GuestGroup group(NodeId node, std::vector<Capture> captures, std::optional<Sn> present = {}) {
-    return {node, std::move(captures), present};
+GuestGroup group(GroupId id, std::vector<Capture> captures, std::optional<Sn> present = {}) {
+    return {id, std::move(captures), present};
 }
 
 TEST(Line, MemberIsTheFirstCaptureThatReachesTheLine) {
@@ -20,6 +20,22 @@ TEST(Line, MemberIsTheFirstCaptureThatReachesTheLine) {
     EXPECT_EQ(member_of(node, 6), nullptr);
     EXPECT_EQ(member_of(node, 7)->index, 9u);
     EXPECT_EQ(member_of(node, 10), nullptr);
+}
+
+TEST(Line, AnEndedGroupKeepsNobodyFromALineAboveItsEnd) {
+    GuestGroup ended = group(1, {{2, 0}, {5, 2}});
+    ended.captures.push_back({6, 5, 0, true, true});
+    EXPECT_EQ(member_of(ended, 6)->index, 6u);
+    EXPECT_TRUE(stands_on(ended, 100));
+    const GuestGroup other = group(2, {{3, 0}, {40, 3}});
+    EXPECT_EQ(newest_line(std::vector{ended, other}).k, 40u);
+    // Below its end its guests are brought back.
+    EXPECT_EQ(newest_line(std::vector{ended, group(2, {{4, 0}})}).k, 4u);
+    EXPECT_EQ(garbage_line(std::vector{ended, other}), 40u);
+    EXPECT_EQ(keep_from(ended, 40), 6u) << "what says that it ended stays";
+    // With guests again it counts again.
+    ended.captures.push_back({8, 6, 0, true});
+    EXPECT_FALSE(stands_on(ended, 100));
 }
 
 TEST(Line, PresentStateStandsOnlyForLinesAboveIt) {

@@ -6,8 +6,8 @@
 namespace ckpt {
 namespace {
 
-GuestGroup group(NodeId node, std::vector<Capture> captures, std::optional<Sn> present = {}) {
-    return {node, std::move(captures), present};
+GuestGroup group(GroupId id, std::vector<Capture> captures, std::optional<Sn> present = {}) {
+    return {id, std::move(captures), present};
 }
 
 // Node 3 has failed, nodes 1 and 2 report.
@@ -22,7 +22,7 @@ PlanInput input(std::vector<GuestGroup> of_1, std::vector<GuestGroup> of_2,
     return input;
 }
 
-const Place *place_of(const Decision &decision, NodeId group) {
+const Place *place_of(const Decision &decision, GroupId group) {
     for (const Place &place : decision.places)
         if (place.group == group)
             return &place;
@@ -82,7 +82,7 @@ TEST(Plan, GroupThatHadNoCheckpointIsNamedAndLeftOut) {
     const auto plan = make_plan(input({group(1, {{7, 6}}, 7)}, {group(2, {{7, 6}}, 7)},
                                       {group(3, {}), group(4, {{7, 6}})}));
     ASSERT_TRUE(plan);
-    EXPECT_EQ(plan->decision.unprotected, std::vector<NodeId>{3});
+    EXPECT_EQ(plan->decision.unprotected, std::vector<GroupId>{3});
     EXPECT_EQ(place_of(plan->decision, 3), nullptr);
     EXPECT_EQ(place_of(plan->decision, 4)->member, 7u);
 }
@@ -94,21 +94,21 @@ TEST(Plan, LostGroupsSpread) {
     EXPECT_NE(place_of(plan->decision, 3)->node, place_of(plan->decision, 4)->node);
 }
 
-TEST(Plan, NoLineIsAnErrorThatNamesTheNode) {
+TEST(Plan, NoLineIsAnErrorThatNamesTheGroup) {
     const auto plan = make_plan(input({group(1, {{7, 6}}, 7)}, {group(2, {{7, 6}}, 7)},
                                       {group(3, {{2, 1}})}));
     ASSERT_FALSE(plan);
     EXPECT_TRUE(plan.error().is(ENODATA));
-    EXPECT_NE(plan.error().message().find("node"), std::string::npos) << plan.error().message();
+    EXPECT_NE(plan.error().message().find("group"), std::string::npos) << plan.error().message();
 }
 
 TEST(Plan, NoRoomIsAnError) {
     PlanInput full = input({group(1, {{7, 6}}, 7)}, {group(2, {{7, 6}}, 7)}, {group(3, {{7, 6}})});
-    full.place = [](NodeId, std::span<const Host>, std::span<const unsigned>) { return NodeId{0}; };
+    full.place = [](GroupId, std::span<const Host>, std::span<const unsigned>) { return NodeId{0}; };
     const auto plan = make_plan(full);
     ASSERT_FALSE(plan);
     EXPECT_TRUE(plan.error().is(EBUSY));
-    EXPECT_NE(plan.error().message().find("node 3"), std::string::npos) << plan.error().message();
+    EXPECT_NE(plan.error().message().find("group 3"), std::string::npos) << plan.error().message();
 }
 
 TEST(After, WhatADecisionUndidIsGone) {

@@ -63,8 +63,8 @@ Record decided(std::vector<Decision> pending, std::vector<Host> live = {kOne, kT
     return record;
 }
 
-GuestGroup history(NodeId node, std::vector<Sn> indexes, std::optional<Sn> present = {}) {
-    GuestGroup group{node, {}, present};
+GuestGroup history(GroupId id, std::vector<Sn> indexes, std::optional<Sn> present = {}) {
+    GuestGroup group{id, {}, present};
     Sn prev = 0;
     for (Sn index : indexes) {
         group.captures.push_back({index, prev, 0, true});
@@ -117,7 +117,7 @@ TEST(Recovery, WholeWayOfTheLeader) {
     EXPECT_TRUE(all<ReadHistory>(actions).empty());
     EXPECT_TRUE(one.recovery.step(HistoryRead{kThree, {history(3, {1})}}).empty());
     const ReadHistory read = only<ReadHistory>(one.recovery.step(FenceConfirmed{kThree}));
-    EXPECT_EQ(read.groups, std::vector<NodeId>{3});
+    EXPECT_EQ(read.groups, std::vector<GroupId>{3});
     EXPECT_TRUE(one.recovery.step(HistoryRead{kThree, {history(3, {1, 4})}}).empty());
 
     const Report own = only<PublishReport>(
@@ -286,6 +286,29 @@ TEST(Recovery, ANewHostIsLetInAndToldThePast) {
     EXPECT_EQ(apply.steps[0].k, 4u);
     EXPECT_EQ(apply.steps[0].incarnation, 1u);
     EXPECT_TRUE(apply.restores.empty());
+}
+
+TEST(Recovery, ANodeThatOthersTookOverFromBeginsAGroupOfItsOwn) {
+    Node one(kOne, 3);
+    Record record = idle();
+    record.incarnation = record.done = 3;
+    record.live = {kOne, kTwo};
+    record.places = {{1, 1, {}}, {2, 2, {}}, {3, 1, {}}};
+    const Host again{3, 2};
+    one.up({kOne, kTwo, again});
+    const Record next = only<Propose>(one.see(record)).record;
+    EXPECT_EQ(next.live, (std::vector<Host>{kOne, kTwo, again}));
+    EXPECT_EQ(next.places.back(), (Place{group_id(3, 3), 3, {}}));
+    EXPECT_EQ(group_name(next.places.back().group), "3.3");
+    EXPECT_EQ(home_of(next.places.back().group), 3);
+    // So does one that came while a recovery was under way: it has none yet.
+    record.live.push_back(again);
+    one.revision += 5;
+    EXPECT_EQ(only<Propose>(one.see(record)).record, next);
+    // What moved back home needs no other.
+    record.places[2].node = 3;
+    one.revision += 5;
+    EXPECT_TRUE(all<Propose>(one.see(record)).empty());
 }
 
 TEST(Recovery, WhenAllHaveFailedTheFirstThatBootsLeads) {

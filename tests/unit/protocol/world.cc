@@ -258,7 +258,7 @@ void World::recover(unsigned failed_mask) {
     }
     std::vector<GuestGroup> groups;
     for (unsigned i = 0; i < nodes_.size(); i++) {
-        GuestGroup group{static_cast<NodeId>(i + 1), {}, {}};
+        GuestGroup group{i + 1, {}, {}};
         for (const Image &image : nodes_[i].images)
             if (image.state == State::durable)
                 group.captures.push_back({image.index, image.prev, image.incarnation, true});

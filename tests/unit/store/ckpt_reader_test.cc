@@ -87,6 +87,54 @@ TEST_F(CkptReader, ReadsWhatTheLibraryWrote) {
     EXPECT_THAT(output, HasSubstr("no checkpoint 3"));
 }
 
+TEST_F(CkptReader, ReadsDisks) {
+    ASSERT_EQ(message(rig.open()), "no error");
+    const Uuid image = guest_id(9);
+    auto checkpoint = [&](Sn sn, const ModelImage &blocks, bool full) {
+        GuestParts parts;
+        parts.push_back(rig.part(1, pages_from(0, 10, sn), true, sn).value());
+        parts.push_back(rig.store().begin_guest(image).value());
+        ASSERT_EQ(message(rig.write(*parts[1], blocks)), "no error");
+        DiskEntry disk;
+        disk.guest = guest_id(1);
+        disk.name = "xvda";
+        disk.target = "/dev/vg/g1";
+        disk.source = "vg-pool";
+        disk.full = full;
+        disk.bytes = 100 * kPageSize - 512;
+        ASSERT_EQ(message(parts[1]->seal_disk(disk)), "no error");
+        Manifest manifest = manifest_of(sn);
+        disk.name = "xvdb";
+        disk.uuid = guest_id(8);
+        disk.kind = DiskKind::read_only;
+        manifest.disks.push_back(disk);
+        ASSERT_EQ(message(rig.store().commit(std::move(manifest), parts)), "no error");
+    };
+    ModelImage first = pages_from(0, 5, 1), second = pages_from(3, 4, 2);
+    second[99] = {PageType::normal, 7};
+    second[0] = {PageType::hole, 0};
+    second[1] = {PageType::normal, 0};
+    checkpoint(1, first, true);
+    checkpoint(2, second, false);
+    EXPECT_EQ(run("list " + dir.path("s")), 0) << output;
+    EXPECT_THAT(output, HasSubstr(fmt::format(
+                            "n1 sn 2 disk {} xvda of {} captured increment bytes {} new 7 zero 1 "
+                            "discarded 0 target /dev/vg/g1",
+                            image.to_string(), guest_id(1).to_string(), 100 * kPageSize - 512)));
+    EXPECT_THAT(output, HasSubstr("xvdb of " + guest_id(1).to_string() + " read-only"));
+    EXPECT_EQ(run("verify " + dir.path("s")), 0) << output;
+    EXPECT_EQ(output, "4 images are sound, 0 damages\n");
+    ASSERT_EQ(run(fmt::format("extract {} 2 {} --to {}", dir.path("s"), image.to_string(),
+                              dir.path("image"))),
+              0)
+        << output;
+    std::string blocks(100 * kPageSize, '\0');
+    for (const auto &[pfn, page] : overlay(first, second))
+        if (has_contents(page.type))
+            fill_page(reinterpret_cast<std::byte *>(&blocks[pfn * kPageSize]), page.seed);
+    EXPECT_TRUE(read(dir.path("image")) == blocks);
+}
+
 TEST_F(CkptReader, FindsDamage) {
     ASSERT_EQ(message(rig.open()), "no error");
     ASSERT_EQ(message(rig.checkpoint(1, 1, pages_from(0, 300, 1), true)), "no error");

@@ -3,6 +3,9 @@
 
 #include <gmock/gmock.h>
 
+#include <latch>
+#include <thread>
+
 namespace ckpt {
 namespace {
 
@@ -58,6 +61,7 @@ TEST_F(Store, ManifestSaysWhatTheCheckpointIs) {
     manifest.prev = 3;
     manifest.kind = CheckpointKind::forced;
     manifest.platform = "xen 4.17.7";
+    manifest.groups = {1, 0x10002};
     manifest.times.stopped = 1234;
     manifest.suspend_skew = 99;
     std::vector<std::unique_ptr<GuestWriter>> parts;
@@ -72,6 +76,7 @@ TEST_F(Store, ManifestSaysWhatTheCheckpointIs) {
     EXPECT_EQ(back.incarnation, 1u);
     EXPECT_EQ(back.kind, CheckpointKind::forced);
     EXPECT_EQ(back.platform, "xen 4.17.7");
+    EXPECT_EQ(back.groups, (std::vector<std::uint32_t>{1, 0x10002}));
     EXPECT_EQ(back.producer, "store test");
     EXPECT_EQ(back.times.stopped, 1234u);
     EXPECT_EQ(back.suspend_skew, 99u);
@@ -250,6 +255,26 @@ TEST(StoreOpen, EachMistakeHasItsError) {
     std::filesystem::remove(dir.path("s/superblock"));
     status = rig.open();
     EXPECT_TRUE(status.error().is(ENOTEMPTY)) << message(status);
+}
+
+// A new cluster's nodes start together, on a store that is not there yet.
+TEST(StoreOpen, SeveralNodesMakeItAtTheSameTime) {
+    for (int round = 0; round < 30; round++) {
+        TempDir dir;
+        std::vector<std::string> answers(4);
+        std::latch together(4);
+        std::vector<std::thread> nodes;
+        for (int node = 0; node < 4; node++)
+            nodes.emplace_back([&, node] {
+                StoreRig rig(dir.path("s"));
+                rig.options.node = fmt::format("n{}", node);
+                together.arrive_and_wait();
+                answers[static_cast<size_t>(node)] = message(rig.open());
+            });
+        for (std::thread &node : nodes)
+            node.join();
+        EXPECT_THAT(answers, testing::Each("no error"));
+    }
 }
 
 TEST_F(Store, ManyIncrementsKeepFewRuns) {
