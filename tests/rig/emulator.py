@@ -27,14 +27,13 @@ BAD_LINE = re.compile(
 class Emulator:
     """Lives in its own folder: in/ and out/ are shared with its Dom0 by 9p."""
 
-    def __init__(self, folder, node, images, memory_mib, store_mib, small_mib, wire=None, shared=None):
+    def __init__(self, folder, node, images, memory_mib, store_mib, small_mib, wire=None):
         self.folder = folder
         self.node = node
         self.images = images
         self.memory_mib = memory_mib
         self.disks = [("store", store_mib), ("small", small_mib)]
         self.wire = wire      # the socket of the wire between nodes, eth0 of this one
-        self.shared = shared  # a folder of the host that all nodes see
         self.process = None
         shutil.rmtree(folder, ignore_errors=True)
         for name in ("in", "out"):
@@ -44,7 +43,7 @@ class Emulator:
         return os.path.join(self.folder, *parts)
 
     def start(self, shell=False):
-        """Boots; with shell, Dom0's console is this terminal."""
+        """Boots, with empty disks, also after a stop(); with shell, Dom0's console is this terminal."""
         command = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi,tb-size=512",
                    "-cpu", CPU, "-smp", "2", "-m", str(self.memory_mib), "-nodefaults", "-no-reboot",
                    "-display", "none", "-kernel", f"{self.images['xen']}/xen.elf",
@@ -58,18 +57,17 @@ class Emulator:
         for tag, mode in (("in", "on"), ("out", "off")):
             command += ["-virtfs", f"local,path={self.path(tag)},mount_tag={tag},"
                                    f"security_model=none,multidevs=remap,readonly={mode}"]
-        if self.shared:
-            command += ["-virtfs", f"local,path={self.shared},mount_tag=shared,security_model=none,multidevs=remap"]
         if self.wire:
             mac = f"52:54:00:00:00:{self.node:02x}"
             command += ["-netdev", f"stream,id=wire,server=off,addr.type=unix,addr.path={self.wire}",
                         "-device", f"virtio-net-pci,netdev=wire,mac={mac},host_mtu=1600",
-                        # The host's services (etcd), as 10.0.2.2; not on the wire.
+                        # The host's services, as 10.0.2.2; not on the wire.
                         "-netdev", "user,id=host", "-device", "virtio-net-pci,netdev=host"]
         if shell:
             command += ["-serial", "mon:stdio"]
         else:
-            command += ["-monitor", "none", "-serial", f"file:{self.path('console')}"]
+            command += ["-monitor", "none", "-serial", "chardev:console",
+                        "-chardev", f"file,id=console,path={self.path('console')},append=on"]
         # Whatever happens to us, the emulator goes with us.
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL"] + command,

@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 # What scenarios with several nodes use. They run on the machine that runs the
 # emulators; on N COMMAND does something in node N's Dom0, where lib.sh and
-# lib-node.sh are known. RIG_FOLDER has nodeN/, wire (orders), wire.pcap.
+# lib-node.sh are known. RIG_FOLDER has nodeN/, wire.pcap, shared/ (the store), and the
+# pipes wire and hosts for orders.
 RIG_START=$SECONDS
 say() { printf '[%3d] %s\n' $((SECONDS - RIG_START)) "$*"; }
 # shellcheck source=tests/rig/lib-verdicts.sh
@@ -50,5 +51,18 @@ node_signal() { kill "-$2" "$(cat "$RIG_FOLDER/node$1/pid")"; }
 node_kill() { node_signal "$1" KILL; }
 node_freeze() { node_signal "$1" STOP; }
 node_thaw() { node_signal "$1" CONT; }
+# What nobody has waited for yet is still a process, a zombie.
+node_dead() { ! grep -qs '^State:.[^Z]' "/proc/$(cat "$RIG_FOLDER/node$1/pid")/status"; }
+# It starts again as after a power failure, with nothing but its image.
+node_boot() {
+	local out=$RIG_FOLDER/node$1/out
+	rm -rf "$out/booted" "$out"/agent/* "$out"/fence/*
+	RIG_ORDER[$1]=0
+	echo "boot $1" >"$RIG_FOLDER/hosts"
+	poll 120 test -e "$out/booted"
+}
+# etcd and nfs: service stop etcd; service start etcd; service_signal nfs STOP
+service() { echo "$1 $2" >"$RIG_FOLDER/hosts"; }
+service_signal() { kill "-$2" "$(cat "$RIG_FOLDER/$1.pid")"; }
 # wire cut N... | heal | delay MS | drop PERCENT
 wire() { echo "$*" >"$RIG_FOLDER/wire"; }

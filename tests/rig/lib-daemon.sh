@@ -38,10 +38,13 @@ daemon_start() {
 	pid=$!
 	echo "$pid" >"$DAEMON_PID_FILE"
 	poll 60 daemon_answers_or_died
-	daemon_answers || { daemon_stacks; false; }
+	daemon_answers || { daemon_trouble; false; }
 }
-# What a daemon that hangs is doing.
-daemon_stacks() { head -4 /proc/"$(cat "$DAEMON_PID_FILE")"/task/*/stack; }
+# What it said last, and what it is doing if it hangs.
+daemon_trouble() {
+	tail -n 5 daemon.log
+	! daemon_running || head -4 /proc/"$(cat "$DAEMON_PID_FILE")"/task/*/stack
+}
 daemon_answers_or_died() { daemon_answers || ! daemon_running; }
 
 # daemon_signal SIGNAL: and waits until it is gone

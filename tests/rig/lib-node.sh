@@ -18,11 +18,13 @@ node_begin() {
 	ip addr add 10.0.2.15/24 dev eth1
 	insmod /rig/tlckpt.ko
 	mkdir -p $STORE
-	mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,cache=none shared $STORE
+	mount -i -t nfs4 -o "addr=10.0.2.2,clientaddr=10.0.2.15,port=$(cat /rig/nfs),vers=4.2,sec=sys,hard,timeo=100" \
+		10.0.2.2:/tlckpt $STORE
 }
 
 # node_config [TOML_LINES]: what follows is added to the section [cluster]
 node_config() {
+	local fence=${FENCE-/rig/power-off}
 	echo "${KEY:-000102030405060708090a0b0c0d0e0f}" >key
 	cat >"$CONFIG" <<-TOML
 		node = "n$NODE"
@@ -35,12 +37,19 @@ node_config() {
 		staging_mib = 64
 		period_ms = ${PERIOD:-0}
 		[etcd]
-		endpoints = ["$(cat /rig/etcd)"]
+		endpoints = ["${ETCD:-https://10.0.2.2:$(cat /rig/etcd)}"]
+		ca_file = "${CA:-/rig/etcd-client/ca.pem}"
+		cert_file = "${CERTIFICATE:-/rig/etcd-client}/cert.pem"
+		key_file = "${CERTIFICATE:-/rig/etcd-client}/key.pem"
+		user = "tlckpt"
+		password_file = "${PASSWORD:-/rig/etcd-client/password}"
 		[cluster]
-		node_id = $NODE
+		node_id = ${NODE_ID:-$NODE}
 		key_file = "/tmp/scenario/key"
 		links = ["eth0"]
 		lease_s = ${LEASE:-10}
+		mode = "${MODE:-ms}"
+		$([ ! "$fence" ] || echo "fence = '$fence'")
 		$*
 	TOML
 }

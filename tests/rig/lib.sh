@@ -24,7 +24,7 @@ guest_config() {
 		name = "$name"
 		type = "$type"
 		kernel = "/boot/vmlinux"
-		ramdisk = "/rig/guest.img"
+		ramdisk = "/rig/${GUEST_IMAGE:-guest.img}"
 		extra = "console=hvc0 mitigations=off loglevel=5 rig_ip=$(guest_ip "$name") $args"
 		memory = $mib
 		vcpus = 1
