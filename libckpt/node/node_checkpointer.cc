@@ -134,6 +134,7 @@ class NodeLevel : public NodeCheckpointer {
     std::vector<std::unique_ptr<GuestWriter>> parts_;
     std::vector<DiskEntry> other_disks_; // that have no part: read-only, left out
     SteadyTime cut_at_{};
+    Duration channel_time_{}; // T_c: what the guests wait for the observer's cut and captured
     std::uint64_t cut_wall_ns_ = 0;
     Manifest committed_;
     std::thread commit_thread_;
@@ -279,9 +280,15 @@ void NodeLevel::order(const NodeAction &action) {
     case NodeOrder::cut:
         cut_at_ = steady_now();
         cut_wall_ns_ = wall_clock_ns();
-        return answer_node(observer_.cut(sequence_.target()));
-    case NodeOrder::captured:
-        return answer_node(observer_.captured(sequence_.target(), sequence_.prev()));
+        answer_node(observer_.cut(sequence_.target()));
+        channel_time_ = steady_now() - cut_at_;
+        return;
+    case NodeOrder::captured: {
+        const SteadyTime start = steady_now();
+        answer_node(observer_.captured(sequence_.target(), sequence_.prev()));
+        channel_time_ += steady_now() - start;
+        return;
+    }
     case NodeOrder::commit:
         return start_commit();
     default:
@@ -309,6 +316,7 @@ Manifest NodeLevel::make_manifest() const {
     manifest.kind = sequence_.kind();
     manifest.cut_wall_ns = cut_wall_ns_;
     manifest.groups = observer_.groups();
+    manifest.times.channel = ns(channel_time_);
     auto [first, last] = std::minmax_element(
         participants_.begin(), participants_.end(),
         [](Protected *a, Protected *b) { return a->suspended_at < b->suspended_at; });

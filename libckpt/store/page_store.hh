@@ -30,13 +30,14 @@ using Sn = std::uint64_t;
 enum class CheckpointKind : std::uint8_t { basic = 1, forced = 2, manual = 3 };
 
 // The stages of one node checkpoint under the paper's names (section 6,
-// Figure 4), nanoseconds. A guest's own; the node's are the guests' maxima.
+// Figure 4), nanoseconds. A guest's own; the node's are the guests' maxima, but T_c is the
+// node's alone.
 struct StageTimes {
     std::uint64_t suspend = 0;   // T_s request to suspended
     std::uint64_t registers = 0; // T_a
     std::uint64_t memory = 0;    // T_m last dirty round and copies
     std::uint64_t disk = 0;      // T_d
-    std::uint64_t channel = 0;   // T_c
+    std::uint64_t channel = 0;   // T_c the protocol core's cut and captured
     std::uint64_t resume = 0;    // T_r
     std::uint64_t stopped = 0;   // suspended to resumed, Dom0's view
 

@@ -46,7 +46,7 @@ guest_pings() { ping -c1 -W1 -q "$(guest_ip "$1")" >/dev/null 2>&1; }
 guest_wait_up() { poll "${2:-60}" guest_pings "$1"; }
 guest_console() { cat "/run/out/consoles/guest-$1.log"; }
 # guest_run NAME COMMAND: in the guest's shell; its output comes here
-guest_run() { printf '%s; exit\n' "$2" | timeout 30 busybox nc "$(guest_ip "$1")" 23; }
+guest_run() { printf '%s; exit\n' "$2" | timeout $((30 * RIG_PATIENCE)) busybox nc "$(guest_ip "$1")" 23; }
 guest_destroy_all() {
 	xl list | awk 'NR > 1 && $1 != "Domain-0" { print $2 }' | xargs -r -n1 xl destroy
 }

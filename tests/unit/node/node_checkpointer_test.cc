@@ -53,6 +53,8 @@ Uuid guest_uuid(unsigned i) {
 
 class Observer : public NodeObserver {
   public:
+    static constexpr auto kChannelStep = 1ms; // what the core takes for each
+
     Status close_intake(Sn) override {
         EXPECT_FALSE(intake_closed);
         if (fail_intake > 0 && fail_intake-- > 0)
@@ -66,11 +68,13 @@ class Observer : public NodeObserver {
             EXPECT_TRUE(machine->suspended() || machine->info().state == RunState::crashed);
         if (fail_cut > 0 && fail_cut-- > 0)
             return fail(EIO, "injected: cut");
+        std::this_thread::sleep_for(kChannelStep);
         sn = index;
         return {};
     }
     Result<Sn> captured(Sn index, Sn prev) override {
         EXPECT_EQ(index, sn);
+        std::this_thread::sleep_for(kChannelStep);
         return prev;
     }
     void open_intake(Sn) override {
@@ -264,6 +268,8 @@ TEST_F(NodeCheckpointerTest, TenCheckpointsOfThreeGuests) {
         EXPECT_EQ(manifest.prev, sn - 1);
         ASSERT_EQ(manifest.guests.size(), 3u);
         EXPECT_GT(manifest.durable_ns, 0u);
+        EXPECT_GE(Duration(manifest.times.channel), 2 * Observer::kChannelStep);
+        EXPECT_GE(manifest.times.stopped, manifest.times.channel);
         for (const GuestEntry &guest : manifest.guests) {
             EXPECT_EQ(guest.full, sn == 1);
             EXPECT_GT(guest.times.stopped, 0u);
