@@ -51,6 +51,15 @@ ovs_down() {
 	for pid in /run/ovs-?/*.pid; do [ -e $pid ] && kill "$(cat $pid)"; done
 	rm -rf /run/ovs-A /run/ovs-B
 }
+# A slow kernel may not answer in the three seconds after which a neighbour is asked for anew,
+# and what is sent to it meanwhile lost: who is known stays known.
+neighbours_stay() {
+	for n in a1 a2 b1 A B; do
+		N $n ip neigh | while read -r address _ dev _ lladdr state; do
+			[ -z "$state" ] || N $n ip neigh replace $address dev $dev lladdr $lladdr nud permanent
+		done
+	done
+}
 build() { # SWITCH CARRIER
 	topology 1600 none
 	nodes
@@ -147,7 +156,7 @@ arrived() { # NAME PID: the receiver has all; if not, what it says, and its IP l
 	# them: no order is promised there; nor by veth's NAPI, which polls on one CPU and then
 	# on another, when polls last long. The bridge and hold.sh judge it.
 	[ $switch$FLOW_SLOW != bridge ] && [ $status = 3 ] && return
-	for g in a1 b1; do N $g grep -E '^(Ip|Udp): ' /proc/net/snmp; done
+	for g in a1 b1; do N $g grep -E '^(Ip|Udp): ' /proc/net/snmp; N $g ip -s link show eth0; done
 	# Who dropped it: the module's counters, the devices'.
 	for n in A B; do N $n "$TOOL" -s link && N $n ip -s link; done
 	return 1
@@ -195,6 +204,7 @@ for switch in ${SWITCHES:-bridge ovs}; do
 				N a1 ping -c2 -i0.2 -W2 -s $size $to >/dev/null
 			done
 		done
+		neighbours_stay
 		listen
 		flows "$what"
 		listen_no_more
