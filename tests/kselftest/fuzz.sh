@@ -61,5 +61,7 @@ check "the link works" N a1 ping -c3 -W2 10.0.0.11
 B node delete
 sleep 1
 after=$(objects)
-check "no frames are left: $before, then $after" [ "$after" -le $((before + 500)) ]
+# KASAN keeps for a while what was freed; kmemleak tells then, at the end of the run.
+[ -e /sys/kernel/debug/kmemleak ] ||
+	check "no frames are left: $before, then $after" [ "$after" -le $((before + 500)) ]
 finish
