@@ -177,16 +177,23 @@ void SystemLevel::wanted(Sn target, u8 reason, NodeId peer, Sn sn) {
     if (reason == TLCKPT_FORCED && peer) {
         auto found = coordination_->nodes().find(peer);
         auto state = port_->state();
-        cause_ = fmt::format("checkpoint {} is forced by a frame from {}: its sn {} > {}", target,
-                             found != coordination_->nodes().end() ? found->second.name
-                                                                   : fmt::format("node {}", peer),
-                             sn, state ? state->sn : 0);
-        parts_.logger.info("{}", cause_);
+        cause_.frame = fmt::format("{}: its sn {} > {}",
+                                   found != coordination_->nodes().end()
+                                       ? found->second.name
+                                       : fmt::format("node {}", peer),
+                                   sn, state ? state->sn : 0);
+        tell_cause(target);
     }
     node_->want(reason == TLCKPT_MANUAL  ? CheckpointKind::manual
                 : reason == TLCKPT_BASIC ? CheckpointKind::basic
                                          : CheckpointKind::forced,
                 target);
+}
+
+void SystemLevel::tell_cause(Sn target) {
+    cause_.target = target;
+    cause_.text = fmt::format("checkpoint {} is forced by a frame from {}", target, cause_.frame);
+    parts_.logger.info("{}", cause_.text);
 }
 
 // What an event told that was lost, and what the node level gave up before the
@@ -233,6 +240,9 @@ Result<Sn> SystemLevel::cut(Sn) {
 Result<Sn> SystemLevel::captured(Sn sn) {
     Sn prev = CKPT_TRY(step(TLCKPT_EV_CAPTURED, sn)).prev;
     attempt_open_ = false;
+    // A basic one that was due meanwhile has raised the index (R3): that does the work now.
+    if (prev < cause_.target && cause_.target < sn)
+        tell_cause(sn);
     return prev;
 }
 
@@ -424,7 +434,7 @@ control::Cluster SystemLevel::status() const {
     }
     out.forced = forced_;
     out.basic = basic_;
-    out.cause = cause_;
+    out.cause = cause_.text;
     out.recoveries = recoveries_;
     out.replayed = replayed_;
     out.recovery_ns = recovery_ns_;

@@ -62,6 +62,12 @@ class SystemLevel final : public NodeSteps, private CoordinationObserver {
     Status recover();
 
   private:
+    // Why a checkpoint is forced: what its frame said, and the sentence for users.
+    struct Cause {
+        Sn target = 0;
+        std::string frame, text;
+    };
+
     explicit SystemLevel(const Parts &parts);
 
     // NodeSteps
@@ -86,6 +92,7 @@ class SystemLevel final : public NodeSteps, private CoordinationObserver {
     // The core.
     Status open_core();
     void wanted(Sn target, u8 reason, NodeId peer, Sn sn);
+    void tell_cause(Sn target);
     void look_at_core();
     Result<ProtocolPort::Answer> step(tlckpt_event_type type, Sn index = 0);
     Status run_node();
@@ -155,7 +162,7 @@ class SystemLevel final : public NodeSteps, private CoordinationObserver {
     Groups groups_; // of those that run here: durable captures
     bool groups_recalled_ = false;
     u64 forced_ = 0, basic_ = 0;
-    std::string cause_; // of the newest forced checkpoint
+    Cause cause_; // of the newest forced checkpoint
     u64 recoveries_ = 0, recovery_ns_ = 0, replayed_ = 0;
     SteadyTime recovery_began_{}, recovery_decided_{}, recovery_restored_{};
 };
